@@ -1,0 +1,91 @@
+"""Which errors of a driver mean what, said once per transport.
+
+A transport lists its driver's exceptions in one :class:`ErrorTable`; the public
+tuples (``connection_errors``, ``channel_errors`` and the recoverable ones) are
+derived from it. Rows are ordered: the first that matches decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+from amqp.exceptions import ChannelError as AMQPChannelError
+from amqp.exceptions import ConnectionError as AMQPConnectionError
+from amqp.exceptions import RecoverableChannelError, RecoverableConnectionError
+
+Scope = Literal["connection", "channel"]
+
+
+class ErrorRow(NamedTuple):
+    """One driver exception: which of the two scopes it ends, and whether a retry may help."""
+
+    error: type[BaseException]
+    scope: Scope
+    recoverable: bool = True
+
+
+class ErrorTable:
+    """The errors of one transport.
+
+    Arguments:
+        rows: the driver's exceptions, most specific first.
+    """
+
+    def __init__(self, rows: Sequence[ErrorRow] = ()) -> None:
+        self.rows = tuple(rows)
+
+    @property
+    def connection_errors(self) -> tuple[type[BaseException], ...]:
+        """Raised when the connection is of no use any more."""
+        return (AMQPConnectionError, *self._select("connection"))
+
+    @property
+    def channel_errors(self) -> tuple[type[BaseException], ...]:
+        """Raised when an operation was refused; the connection goes on."""
+        return (AMQPChannelError, *self._select("channel"))
+
+    @property
+    def recoverable_connection_errors(self) -> tuple[type[BaseException], ...]:
+        """Connection errors after which connecting again may help."""
+        return (RecoverableConnectionError, *self._select("connection", recoverable=True))
+
+    @property
+    def recoverable_channel_errors(self) -> tuple[type[BaseException], ...]:
+        """Channel errors after which the same operation on a new channel may succeed."""
+        return (RecoverableChannelError, *self._select("channel", recoverable=True))
+
+    def _select(
+        self, scope: Scope, recoverable: bool | None = None
+    ) -> Iterator[type[BaseException]]:
+        for row in self.rows:
+            if row.scope == scope and recoverable in (None, row.recoverable):
+                yield row.error
+
+    @contextmanager
+    def mapped(self, doing: str) -> Iterator[None]:
+        """Turn a driver's exception into the library's own, next to the call that raised it.
+
+        Arguments:
+            doing: what was being done, for the message, e.g. ``"claim from queue 'a'"``;
+                must hold no credentials.
+
+        Raises:
+            RecoverableConnectionError, amqp ConnectionError, RecoverableChannelError,
+            amqp ChannelError: as the table says, chained to the driver's exception.
+        """
+        try:
+            yield
+        except (AMQPConnectionError, AMQPChannelError):
+            raise
+        except tuple(row.error for row in self.rows) as exc:
+            raise self.translate(exc, doing) from exc
+
+    def translate(self, exc: BaseException, doing: str) -> Exception:
+        """The library's exception for ``exc`` (which must match a row)."""
+        row = next(row for row in self.rows if isinstance(exc, row.error))
+        text = f"{doing}: {type(exc).__name__}: {exc}"
+        if row.scope == "connection":
+            return (RecoverableConnectionError if row.recoverable else AMQPConnectionError)(text)
+        return (RecoverableChannelError if row.recoverable else AMQPChannelError)(text)
