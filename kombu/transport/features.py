@@ -33,6 +33,7 @@ class Features:
         durable: messages outlive the process (and the server, by its own terms).
         exclusive: an exclusive queue refuses other connections and dies with its own.
         consumer_counts: declare reports how many consumers a queue has.
+        batch_publish: a batch of messages goes out in fewer round trips than messages.
         event_loop: works under ``kombu.asynchronous.Hub`` without polling.
         heartbeats: the protocol has heartbeats of its own.
         native: names of the features above that the backend itself does, so that the
@@ -55,6 +56,7 @@ class Features:
     durable: bool = False
     exclusive: bool = False
     consumer_counts: bool = False
+    batch_publish: bool = False
     event_loop: bool = False
     heartbeats: bool = False
     native: frozenset[str] = field(default=frozenset())
