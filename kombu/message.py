@@ -1,0 +1,216 @@
+"""The message as a consumer receives it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .compression import decompress
+from .exceptions import MessageStateError
+from .serialization import loads
+
+__all__ = ("Message",)
+
+#: States of a message that was settled.
+ACK_STATES = {"ACK", "REJECTED", "REQUEUED"}
+
+_SHOWN_PROPERTIES = ("correlation_id", "type")
+_SHOWN_DELIVERY_INFO = ("routing_key", "exchange")
+
+
+class Message:
+    """A received message.
+
+    Arguments:
+        body: the serialized, maybe compressed body.
+        delivery_tag: by which it is acknowledged on its channel.
+        content_type: which serializer the body was written by.
+        content_encoding: character set of the body, or ``binary``.
+        delivery_info: exchange, routing key, consumer tag, ...
+        properties: AMQP basic properties.
+        headers: application headers; ``compression`` names the compression of the body.
+        postencode: encoding of a body given as text.
+        accept: content types that may be deserialized; ``None`` means the enabled ones.
+        channel: the channel it came over.
+
+    What goes wrong with encoding or decompressing the body is kept in :attr:`errors`.
+    """
+
+    MessageStateError = MessageStateError
+
+    #: What went wrong when the message was made: tuples as of :func:`sys.exc_info`.
+    errors: list[Any] = None  # type: ignore[assignment]
+
+    __slots__ = (
+        "__dict__",
+        "_decoded_cache",
+        "_state",
+        "accept",
+        "body",
+        "channel",
+        "content_encoding",
+        "content_type",
+        "delivery_info",
+        "delivery_tag",
+        "headers",
+        "properties",
+    )
+
+    def __init__(
+        self,
+        body: Any = None,
+        delivery_tag: Any = None,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+        delivery_info: dict[str, Any] | None = None,
+        properties: dict[str, Any] | None = None,
+        headers: dict[str, Any] | None = None,
+        postencode: str | None = None,
+        accept: Any = None,
+        channel: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        self.errors = []
+        self.channel = channel
+        self.delivery_tag = delivery_tag
+        self.content_type = content_type
+        self.content_encoding = content_encoding
+        self.delivery_info = {} if delivery_info is None else delivery_info
+        self.headers = headers or {}
+        self.properties = properties or {}
+        self.accept = accept
+        self._decoded_cache: Any = None
+        self._state = "RECEIVED"
+        compression = self.headers.get("compression")
+        if compression:
+            try:
+                body = decompress(body, compression)
+            except Exception:  # noqa: BLE001 - kept for the one who decodes
+                self.errors.append(sys.exc_info())
+        if postencode and isinstance(body, str):
+            try:
+                body = body.encode(postencode)
+            except Exception:  # noqa: BLE001 - kept for the one who decodes
+                self.errors.append(sys.exc_info())
+        self.body = body
+
+    def ack(self, multiple: bool = False) -> None:
+        """Acknowledge: the broker may forget the message.
+
+        Messages of a consumer that needs no acknowledgement are left alone.
+
+        Arguments:
+            multiple: and all before it on its channel (AMQP 0-9-1, basic.ack).
+
+        Raises:
+            MessageStateError: it was settled before, or has no channel.
+        """
+        channel = self._settling_channel()
+        no_ack_consumers = channel.no_ack_consumers
+        if no_ack_consumers is not None:
+            consumer_tag = self.delivery_info.get("consumer_tag")
+            if consumer_tag is not None and consumer_tag in no_ack_consumers:
+                return
+        self._require_unsettled()
+        channel.basic_ack(self.delivery_tag, multiple=multiple)
+        self._state = "ACK"
+
+    def reject(self, requeue: bool = False) -> None:
+        """Reject: the broker discards the message, or dead-letters it.
+
+        Arguments:
+            requeue: put it back instead.
+
+        Raises:
+            MessageStateError: it was settled before, or has no channel.
+        """
+        channel = self._settling_channel()
+        self._require_unsettled()
+        channel.basic_reject(self.delivery_tag, requeue=requeue)
+        self._state = "REJECTED"
+
+    def requeue(self) -> None:
+        """Give the message back: it is delivered again, maybe to the same consumer.
+
+        Raises:
+            MessageStateError: it was settled before, or has no channel.
+        """
+        channel = self._settling_channel()
+        self._require_unsettled()
+        channel.basic_reject(self.delivery_tag, requeue=True)
+        self._state = "REQUEUED"
+
+    def ack_log_error(self, logger: Any, errors: Any, multiple: bool = False) -> None:
+        """:meth:`ack`, logging one of ``errors`` to ``logger`` instead of raising it."""
+        try:
+            self.ack(multiple=multiple)
+        except BrokenPipeError as exc:
+            logger.critical("Couldn't ack %r, reason:%r", self.delivery_tag, exc, exc_info=True)
+            raise
+        except errors as exc:
+            logger.critical("Couldn't ack %r, reason:%r", self.delivery_tag, exc, exc_info=True)
+
+    def reject_log_error(self, logger: Any, errors: Any, requeue: bool = False) -> None:
+        """:meth:`reject`, logging one of ``errors`` to ``logger`` instead of raising it."""
+        try:
+            self.reject(requeue=requeue)
+        except errors as exc:
+            logger.critical("Couldn't reject %r, reason: %r", self.delivery_tag, exc, exc_info=True)
+
+    def decode(self) -> Any:
+        """The deserialized body; deserialized once.
+
+        Raises:
+            DecodeError: the body can't be read.
+            ContentDisallowed: its content type is not accepted.
+        """
+        if self._decoded_cache is None:
+            self._decoded_cache = self._decode()
+        return self._decoded_cache
+
+    def _decode(self) -> Any:
+        return loads(self.body, self.content_type, self.content_encoding, accept=self.accept)
+
+    @property
+    def payload(self) -> Any:
+        """:meth:`decode`."""
+        return self.decode()
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether it was acknowledged, rejected or requeued."""
+        return self._state in ACK_STATES
+
+    def _settling_channel(self) -> Any:
+        if self.channel is None:
+            raise self.MessageStateError("This message does not have a receiving channel")
+        return self.channel
+
+    def _require_unsettled(self) -> None:
+        if self._state in ACK_STATES:
+            raise self.MessageStateError(f"Message already acknowledged with state: {self._state}")
+
+    def _reraise_error(self, callback: Callable[..., Any] | None = None) -> None:
+        """Raise the first of :attr:`errors`, or hand it to ``callback(message, exception)``."""
+        error = self.errors[0]
+        exc = error[1] if isinstance(error, tuple) else error
+        if callback is None:
+            raise exc
+        callback(self, exc)
+
+    def __repr__(self) -> str:
+        details: dict[str, Any] = {"state": self._state}
+        if self.content_type is not None:
+            details["content_type"] = self.content_type
+        if self.delivery_tag is not None:
+            details["delivery_tag"] = self.delivery_tag
+        if self.body is not None:
+            details["body_length"] = len(self.body)
+        details["properties"] = _pick(self.properties, _SHOWN_PROPERTIES)
+        details["delivery_info"] = _pick(self.delivery_info, _SHOWN_DELIVERY_INFO)
+        return f"<{type(self).__name__} object at {id(self):#x} with details {details!r}>"
+
+
+def _pick(mapping: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: mapping[name] for name in names if mapping.get(name) is not None}
