@@ -1,0 +1,76 @@
+"""The collections of one broker database, made as the published transport makes them."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from pymongo import ASCENDING, MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import CollectionInvalid
+
+from kombu.transport.mongodb.options import MongoOptions
+
+Document = dict[str, Any]
+
+#: Order in which messages of a queue are delivered; one index serves filter and sort.
+DELIVERY_ORDER = [("queue", ASCENDING), ("priority", ASCENDING), ("_id", ASCENDING)]
+
+
+class BrokerDatabase:
+    """Collections and clock of one MongoDB database used as a broker.
+
+    Arguments:
+        client: connects lazily; closed by :meth:`close`.
+        name: of the database.
+    """
+
+    def __init__(self, client: MongoClient[Document], name: str, options: MongoOptions) -> None:
+        self.client = client
+        self.options = options
+        self.database: Database[Document] = client.get_database(name, CodecOptions(tz_aware=True))
+        self.messages: Collection[Document] = self.database[options.messages_collection]
+        self.routing: Collection[Document] = self.database[options.routing_collection]
+        self.queues: Collection[Document] = self.database[options.queues_collection]
+        self.exchanges: Collection[Document] = self.database[options.exchanges_collection]
+        self.broadcast: Collection[Document] = self.database[options.broadcast_collection]
+
+    def prepare(self) -> None:
+        """Create the capped collection and the indexes; cheap when they are there."""
+        try:
+            self.database.create_collection(
+                self.options.broadcast_collection,
+                capped=True,
+                size=self.options.capped_queue_size,
+            )
+        except CollectionInvalid:
+            pass  # made before, by us or by a published peer
+        if self.broadcast.find_one({}, {"_id": 1}) is None:
+            # A tailable cursor on an empty collection is dead at once.
+            self.broadcast.insert_one({"queue": None, "payload": ""})
+        self.messages.create_index(DELIVERY_ORDER)
+        self.messages.create_index("held.until", sparse=True)
+        self.messages.create_index("held.receipt", sparse=True)
+        self.broadcast.create_index("queue")
+        self.routing.create_index([("queue", ASCENDING), ("exchange", ASCENDING)])
+        self.routing.create_index("exchange")
+        if self.options.ttl:
+            for collection in (self.messages, self.routing, self.queues):
+                collection.create_index("expire_at", expireAfterSeconds=0)
+
+    @cached_property
+    def clock_offset(self) -> float:
+        """Seconds the server's clock is ahead of ours: leases are counted by the server's."""
+        before = time.time()
+        told = self.client.admin.command("hello")["localTime"]
+        return float(told.timestamp() - (before + time.time()) / 2)
+
+    def now(self) -> float:
+        """Unix time in seconds by the server's clock."""
+        return time.time() + self.clock_offset
+
+    def close(self) -> None:
+        self.client.close()

@@ -1,0 +1,353 @@
+"""MongoDB as a store of leased messages.
+
+A waiting message has the field ``queue`` and stands where published peers look for it. A
+claimed or delayed one has ``held`` instead: ``{queue, until, receipt, expire_at}``. Nobody
+finds it by its queue then, and whoever sees ``until`` pass gives it back.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from threading import Lock
+from typing import Any
+from uuid import uuid4
+
+from bson import ObjectId
+from pymongo import DeleteMany, UpdateOne
+from pymongo.errors import BulkWriteError
+
+from kombu.transport.features import Features
+from kombu.transport.mongodb.database import DELIVERY_ORDER, BrokerDatabase, Document
+from kombu.transport.mongodb.errors import ERRORS
+from kombu.transport.mongodb.wake import Waker
+from kombu.transport.virtual.store import (
+    Claim,
+    Envelope,
+    PartialPutError,
+    Put,
+    QueueSpec,
+    Store,
+)
+from kombu.utils.json import dumps, loads
+
+logger = logging.getLogger(__name__)
+
+DUPLICATE_KEY = 11000
+#: How many overdue leases one sweep gives back, so that no claim waits long for it.
+SWEEP_LIMIT = 1000
+HIGHEST_PRIORITY = 9
+
+
+class MongoStore(Store):
+    """Messages in one collection, claimed by moving them from ``queue`` to ``held``.
+
+    Arguments:
+        broker: the database; this store closes it.
+        waker: tells when something was put.
+    """
+
+    features = Features(
+        priority=True,
+        message_ttl=True,
+        queue_expiry=True,
+        max_length=True,
+        dead_letter=True,
+        delay=True,
+        mandatory=True,
+        confirms=True,
+        leases=True,
+        ordered=True,
+        shared=True,
+        shared_topology=True,
+        durable=True,
+        exclusive=True,
+        consumer_counts=True,
+        native=frozenset({"priority", "delay", "leases"}),
+    )
+    claim_window = 100
+
+    def __init__(self, broker: BrokerDatabase, waker: Waker) -> None:
+        self.broker = broker
+        self.waker = waker
+        self.lease = broker.options.lease
+        self.owner = f"{os.getpid()}-{uuid4().hex[:12]}"
+        self._pid = os.getpid()
+        self._declared: set[str] = set()
+        self._sweep_lock = Lock()
+        self._next_sweep = 0.0
+
+    # ---- queues
+
+    def declare(self, queue: QueueSpec) -> None:
+        if queue.name in self._declared:
+            return
+        options = {
+            "durable": queue.durable,
+            "exclusive": queue.exclusive,
+            "auto_delete": queue.auto_delete,
+            "arguments": dict(queue.arguments),
+            "nowait": False,
+        }
+        changes: Document = {"$set": {"options": options}}
+        expires = queue.arguments.get("x-expires")
+        if self.broker.options.ttl and expires:
+            changes["$set"]["expire_at"] = moment(self.broker.now() + expires / 1000)
+        with ERRORS.mapped(f"declare queue {queue.name!r}"):
+            self.broker.queues.update_one({"_id": queue.name}, changes, upsert=True)
+        self._declared.add(queue.name)
+
+    def delete(self, queue: str) -> int:
+        self._declared.discard(queue)
+        with ERRORS.mapped(f"delete queue {queue!r}"):
+            self.broker.queues.delete_one({"_id": queue})
+            self.broker.messages.delete_many({"held.queue": queue, "held.receipt": None})
+            gone = self.broker.messages.delete_many({"queue": queue})
+        return gone.deleted_count
+
+    def exists(self, queue: str) -> bool:
+        with ERRORS.mapped(f"look up queue {queue!r}"):
+            return any(
+                collection.find_one({field: queue}, {"_id": 1}) is not None
+                for collection, field in (
+                    (self.broker.queues, "_id"),
+                    (self.broker.routing, "queue"),
+                    (self.broker.messages, "queue"),
+                )
+            )
+
+    def size(self, queue: str) -> int:
+        with ERRORS.mapped(f"count queue {queue!r}"):
+            return self.broker.messages.count_documents({"queue": queue})
+
+    def purge(self, queue: str) -> int:
+        with ERRORS.mapped(f"purge queue {queue!r}"):
+            return self.broker.messages.delete_many({"queue": queue}).deleted_count
+
+    # ---- messages
+
+    def put(self, puts: Sequence[Put]) -> None:
+        documents = [self._document(put) for put in puts]
+        with ERRORS.mapped(f"put {len(documents)} message(s)"):
+            try:
+                self.broker.messages.insert_many(documents, ordered=True)
+            except BulkWriteError as exc:
+                self._report(exc, len(documents))
+        self.waker.ring()
+
+    @staticmethod
+    def _report(exc: BulkWriteError, count: int) -> None:
+        """Name the messages that are not stored; a duplicate is our own earlier attempt."""
+        failures = [e for e in exc.details["writeErrors"] if e["code"] != DUPLICATE_KEY]
+        if not failures:
+            return
+        # An ordered insert stops at its first failure: what follows was not tried.
+        first = failures[0]["index"]
+        raise PartialPutError({index: exc for index in range(first, count)}) from exc
+
+    def _document(self, put: Put) -> Document:
+        document: Document = {
+            "_id": ObjectId(),
+            "payload": dumps(put.message),
+            "priority": HIGHEST_PRIORITY - put.priority,
+        }
+        expiry = (
+            moment(put.expires_at) if self.broker.options.ttl and put.expires_at else None
+        )
+        if put.ready_at is not None and put.ready_at > time.time():
+            document["held"] = {
+                "queue": put.queue,
+                "until": put.ready_at + self.broker.clock_offset,
+                "receipt": None,
+                "expire_at": expiry,
+            }
+            self.waker.ring_at(put.ready_at)
+        else:
+            document["queue"] = put.queue
+            if expiry is not None:
+                document["expire_at"] = expiry
+        return document
+
+    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
+        self._sweep_when_due()
+        claims: list[Claim] = []
+        with ERRORS.mapped("claim messages"):
+            for queue in queues:
+                if len(claims) >= limit:
+                    break
+                claims.extend(self._claim_from(queue, limit - len(claims)))
+        return claims
+
+    def _claim_from(self, queue: str, limit: int) -> list[Claim]:
+        messages = self.broker.messages
+        found = list(messages.find({"queue": queue}).sort(DELIVERY_ORDER).limit(limit))
+        if not found:
+            return []
+        receipt = f"{self.owner}-{uuid4().hex[:12]}"
+        taken = messages.update_many(
+            {"_id": {"$in": [document["_id"] for document in found]}, "queue": queue},
+            {
+                "$set": {
+                    "held": {
+                        "queue": queue,
+                        "until": self.broker.now() + (self.lease or 0.0),
+                        "receipt": receipt,
+                    }
+                },
+                "$unset": {"queue": "", "expire_at": ""},
+                "$inc": {"deliveries": 1},
+            },
+        )
+        if taken.modified_count < len(found):  # others were at the same messages
+            ours = {d["_id"] for d in messages.find({"held.receipt": receipt}, {"_id": 1})}
+            found = [document for document in found if document["_id"] in ours]
+        claims = (self._to_claim(queue, document, receipt) for document in found)
+        return [claim for claim in claims if claim is not None]
+
+    def _to_claim(self, queue: str, document: Document, receipt: str) -> Claim | None:
+        message = read_envelope(document)
+        if message is None:
+            self._quarantine(queue, document)
+            return None
+        return Claim(
+            queue,
+            message,
+            (document["_id"], receipt, document.get("priority"), document.get("expire_at")),
+            redelivered=bool(message.get("redelivered")),
+            deliveries=document.get("deliveries", 0),
+        )
+
+    def _quarantine(self, queue: str, document: Document) -> None:
+        """Keep what is no message of ours, where no consumer meets it again."""
+        self.broker.messages.update_one(
+            {"_id": document["_id"]}, {"$set": {"quarantined": queue}, "$unset": {"held": ""}}
+        )
+        logger.error(
+            "document %s in queue %r is no message: set aside, field 'quarantined' names the queue",
+            document["_id"],
+            queue,
+        )
+
+    def settle(
+        self,
+        acks: Sequence[Claim] = (),
+        releases: Sequence[Claim] = (),
+        rejects: Sequence[Claim] = (),
+    ) -> None:
+        writes: list[Any] = [
+            DeleteMany({"_id": {"$in": identifiers}, "held.receipt": receipt})
+            for receipt, identifiers in by_receipt([*acks, *rejects]).items()
+        ]
+        writes += [self._give_back(claim) for claim in releases]
+        if not writes:
+            return
+        with ERRORS.mapped(f"settle {len(acks) + len(releases) + len(rejects)} message(s)"):
+            self.broker.messages.bulk_write(writes, ordered=False)
+        if releases:
+            self.waker.ring()
+
+    @staticmethod
+    def _give_back(claim: Claim) -> UpdateOne:
+        identifier, receipt, _priority, expire_at = claim.receipt
+        changes: Document = {
+            "queue": claim.queue,
+            "payload": dumps({**claim.message, "redelivered": True}),
+        }
+        if expire_at is not None:
+            changes["expire_at"] = expire_at
+        return UpdateOne(
+            {"_id": identifier, "held.receipt": receipt}, {"$set": changes, "$unset": {"held": ""}}
+        )
+
+    def renew(self, claims: Sequence[Claim]) -> None:
+        until = self.broker.now() + (self.lease or 0.0)
+        with ERRORS.mapped(f"renew {len(claims)} lease(s)"):
+            for receipt, identifiers in by_receipt(claims).items():
+                self.broker.messages.update_many(
+                    {"_id": {"$in": identifiers}, "held.receipt": receipt},
+                    {"$set": {"held.until": until}},
+                )
+
+    # ---- leases that ran out, delays that ended
+
+    def _sweep_when_due(self) -> None:
+        if time.monotonic() < self._next_sweep or not self._sweep_lock.acquire(blocking=False):
+            return
+        try:
+            self._sweep()
+        finally:
+            self._sweep_lock.release()
+
+    def _sweep(self) -> None:
+        with ERRORS.mapped("give back what leases have run out"):
+            now = self.broker.now()
+            overdue = list(
+                self.broker.messages.find({"held.until": {"$lte": now}}).limit(SWEEP_LIMIT)
+            )
+            if overdue:
+                writes = [self._revive(document) for document in overdue]
+                self.broker.messages.bulk_write(writes, ordered=False)
+            upcoming = self.broker.messages.find_one(
+                {"held.until": {"$gt": now}}, {"held.until": 1}, sort=[("held.until", 1)]
+            )
+        pause = (self.lease or 60.0) / 3
+        if upcoming is not None:
+            pause = min(pause, max(upcoming["held"]["until"] - now, 0.001))
+        self._next_sweep = time.monotonic() + (0.0 if len(overdue) == SWEEP_LIMIT else pause)
+        self.waker.ring_at(time.time() + pause)
+
+    @staticmethod
+    def _revive(document: Document) -> UpdateOne:
+        held = document["held"]
+        changes: Document = {"queue": held["queue"]}
+        if held.get("expire_at") is not None:
+            changes["expire_at"] = held["expire_at"]
+        message = read_envelope(document)
+        if held["receipt"] is not None and message is not None:
+            changes["payload"] = dumps({**message, "redelivered": True})
+        return UpdateOne(
+            {"_id": document["_id"], "held.receipt": held["receipt"], "held.until": held["until"]},
+            {"$set": changes, "$unset": {"held": ""}},
+        )
+
+    # ---- waking
+
+    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
+        return self.waker.wait(timeout)
+
+    def interrupt(self) -> None:
+        self.waker.interrupt()
+
+    def close(self) -> None:
+        if os.getpid() != self._pid:
+            return
+        self.waker.close()
+        self.broker.close()
+
+
+def moment(unix_time: float) -> datetime:
+    return datetime.fromtimestamp(unix_time, timezone.utc)
+
+
+def by_receipt(claims: Iterable[Claim]) -> dict[str, list[ObjectId]]:
+    """Claims of one batch share a receipt, so that one write settles them."""
+    groups: dict[str, list[ObjectId]] = defaultdict(list)
+    for claim in claims:
+        identifier, receipt, *_rest = claim.receipt
+        groups[receipt].append(identifier)
+    return groups
+
+
+def read_envelope(document: Document) -> Envelope | None:
+    """The stored message, ``None`` where the document holds none."""
+    try:
+        message = loads(document["payload"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    if not isinstance(message, dict) or "properties" not in message:
+        return None
+    return message

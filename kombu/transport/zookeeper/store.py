@@ -1,0 +1,349 @@
+"""ZooKeeper as a store of leased messages.
+
+A claim moves an entry, in one transaction, to below its owner's name; the owner is an
+ephemeral node. When a session ends, whoever notices moves that owner's claims back under
+their old names, which is their old place in the order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from kazoo.exceptions import KazooException, NoNodeError
+
+from kombu.transport.features import Features
+from kombu.transport.virtual.store import (
+    Claim,
+    Envelope,
+    PartialPutError,
+    Put,
+    QueueSpec,
+    Store,
+)
+from kombu.transport.zookeeper.errors import ERRORS
+from kombu.transport.zookeeper.listing import Listing
+from kombu.transport.zookeeper.paths import ClaimName, DelayedName, Paths
+from kombu.transport.zookeeper.session import Session
+from kombu.utils.json import dumps, loads
+
+logger = logging.getLogger(__name__)
+
+#: The server refuses a request above this (``jute.maxbuffer``), less what is not the message.
+LARGEST_MESSAGE = 1_048_575 - 4_096
+
+
+class MessageTooLarge(ValueError):
+    """A message does not fit into a znode."""
+
+
+class ZookeeperStore(Store):
+    """Messages as znodes.
+
+    Arguments:
+        session: started; this store stops it.
+    """
+
+    features = Features(
+        priority=True,
+        message_ttl=True,
+        queue_expiry=True,
+        max_length=True,
+        dead_letter=True,
+        delay=True,
+        mandatory=True,
+        confirms=True,
+        leases=True,
+        ordered=True,
+        shared=True,
+        shared_topology=True,
+        durable=True,
+        exclusive=True,
+        consumer_counts=True,
+        native=frozenset({"priority", "delay", "leases"}),
+    )
+    claim_window = 50
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.paths: Paths = session.paths
+        self._condition = threading.Condition()
+        self._interrupted = False
+        self._listings: dict[str, Listing] = {}
+        self._holdings = itertools.count()
+        self._orphans_stale = True
+        self._delayed_stale = True
+        self._next_due = float("inf")
+        session.on_change = self._notify
+
+    # ---- queues
+
+    def declare(self, queue: QueueSpec) -> None:
+        arguments = dumps(dict(queue.arguments)).encode()
+        with ERRORS.mapped(f"declare queue {queue.name!r}"):
+            self.session.create(self.paths.queue(queue.name))
+            path = self.paths.declaration(queue.name)
+            if not self.session.create(path, arguments):
+                self.session.call(self.session.client.set_async(path, arguments))
+
+    def delete(self, queue: str) -> int:
+        self._listings.pop(queue, None)
+        with ERRORS.mapped(f"delete queue {queue!r}"):
+            self.session.outcome(self.session.client.delete_async(self.paths.declaration(queue)))
+            return self.session.delete_tree(self.paths.queue(queue))
+
+    def exists(self, queue: str) -> bool:
+        with ERRORS.mapped(f"look up queue {queue!r}"):
+            found = self.session.client.exists_async(self.paths.queue(queue))
+            return self.session.call(found) is not None
+
+    def size(self, queue: str) -> int:
+        with ERRORS.mapped(f"count queue {queue!r}"):
+            found = self.session.client.exists_async(self.paths.queue(queue))
+            stat = self.session.call(found)
+        return 0 if stat is None else int(stat.children_count)
+
+    def purge(self, queue: str) -> int:
+        path = self.paths.queue(queue)
+        with ERRORS.mapped(f"purge queue {queue!r}"):
+            pending = [
+                self.session.client.delete_async(f"{path}/{name}")
+                for name in self.session.children(path)
+            ]
+            return sum(not isinstance(self.session.outcome(one), Exception) for one in pending)
+
+    # ---- messages
+
+    def put(self, puts: Sequence[Put]) -> None:
+        data = [dumps(put.message).encode() for put in puts]
+        for put, text in zip(puts, data, strict=True):
+            if len(text) > LARGEST_MESSAGE:
+                raise MessageTooLarge(
+                    f"message of {len(text)} bytes for queue {put.queue!r}: ZooKeeper takes "
+                    f"{LARGEST_MESSAGE} at most"
+                )
+        with ERRORS.mapped(f"put {len(puts)} message(s)"):
+            # One session's requests are carried out in order, so that they needn't be waited
+            # for one by one.
+            pending = [self._create(put, text) for put, text in zip(puts, data, strict=True)]
+            failed: dict[int, BaseException] = {}
+            for index, result in enumerate(pending):
+                try:
+                    self._finish(puts[index], data[index], result)
+                except KazooException as exc:
+                    if len(puts) == 1:
+                        raise
+                    failed[index] = exc
+        if failed:
+            raise PartialPutError(failed)
+
+    def _create(self, put: Put, data: bytes) -> Any:
+        if put.ready_at is not None and put.ready_at > time.time():
+            name = DelayedName(int(put.ready_at * 1000), put.queue, put.priority)
+            path = f"{self.paths.delayed}/{name}"
+        else:
+            path = self.paths.entry(put.queue, put.priority)
+        return self.session.client.create_async(path, data, sequence=True)
+
+    def _finish(self, put: Put, data: bytes, pending: Any) -> None:
+        try:
+            self.session.call(pending)
+        except NoNodeError:
+            self.session.create(self.paths.queue(put.queue))
+            self.session.call(self._create(put, data))
+
+    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
+        claims: list[Claim] = []
+        with ERRORS.mapped("claim messages"):
+            self._sweep()
+            for queue in queues:
+                while len(claims) < limit:
+                    names = self._listing(queue).take(limit - len(claims))
+                    if not names:
+                        break
+                    claims += self._claim_entries(queue, names)
+        return claims
+
+    def _listing(self, queue: str) -> Listing:
+        listing = self._listings.get(queue)
+        if listing is None:
+            listing = Listing(self.session, self.paths.queue(queue), self._notify)
+            self._listings[queue] = listing
+        return listing
+
+    def _claim_entries(self, queue: str, names: list[str]) -> list[Claim]:
+        client, source = self.session.client, self.paths.queue(queue)
+        owner = self.session.ensure_owner()
+        reads = [client.get_async(f"{source}/{name}") for name in names]
+        moves: list[tuple[str, bytes, Any]] = []
+        for name, read in zip(names, reads, strict=True):
+            found = self.session.outcome(read)
+            if isinstance(found, Exception):
+                continue  # another consumer has it
+            claim = ClaimName(queue, name, f"{next(self._holdings):x}")
+            path = f"{self.paths.claims}/{owner}/{claim}"
+            moves.append((path, found[0], self._move(f"{source}/{name}", path, found[0])))
+        return [
+            claim
+            for path, data, move in moves
+            if moved(self.session.call(move)) and (claim := self._to_claim(queue, path, data))
+        ]
+
+    def _move(self, source: str, target: str, data: bytes) -> Any:
+        transaction = self.session.client.transaction()
+        transaction.delete(source)
+        transaction.create(target, data)
+        return transaction.commit_async()
+
+    def _to_claim(self, queue: str, path: str, data: bytes) -> Claim | None:
+        message = read_envelope(data)
+        if message is None:
+            name = path.rpartition("/")[2]
+            self.session.call(self._move(path, f"{self.paths.quarantine}/{name}", data))
+            logger.error("entry %s of queue %r is no message: moved to quarantine", name, queue)
+            return None
+        deliveries = message.pop("deliveries", 0)
+        return Claim(queue, message, path, bool(message.get("redelivered")), deliveries)
+
+    def settle(
+        self,
+        acks: Sequence[Claim] = (),
+        releases: Sequence[Claim] = (),
+        rejects: Sequence[Claim] = (),
+    ) -> None:
+        client = self.session.client
+        with ERRORS.mapped(f"settle {len(acks) + len(releases) + len(rejects)} message(s)"):
+            pending = [client.delete_async(claim.receipt) for claim in (*acks, *rejects)]
+            pending += [
+                self._give_back(claim.receipt, claim.message, claim.deliveries)
+                for claim in releases
+            ]
+            for result in pending:
+                self.session.outcome(result)
+        if releases:
+            self._notify()
+
+    def _give_back(self, path: str, message: Envelope, deliveries: int) -> Any:
+        claim = ClaimName.parse(path.rpartition("/")[2])
+        text = dumps({**message, "redelivered": True, "deliveries": deliveries + 1})
+        if claim.queue in self._listings:
+            self._listings[claim.queue].stale = True
+        return self._move(path, f"{self.paths.queue(claim.queue)}/{claim.entry}", text.encode())
+
+    # ---- owners that died, delays that ended
+
+    def _sweep(self) -> None:
+        if self._orphans_stale:
+            self._orphans_stale = False
+            self._restore_orphans()
+        if self._delayed_stale or time.time() >= self._next_due:
+            self._delayed_stale = False
+            self._release_delayed()
+
+    def _owners_changed(self, event: Any) -> None:
+        self._orphans_stale = True
+        self._notify()
+
+    def _delayed_changed(self, event: Any) -> None:
+        self._delayed_stale = True
+        self._notify()
+
+    def _restore_orphans(self) -> None:
+        # Claims first: an owner that appears between the two look-ups is then not missed.
+        claiming = self.session.children(self.paths.claims)
+        living = set(self.session.children(self.paths.owners, watch=self._owners_changed))
+        for owner in sorted(set(claiming) - living):
+            folder = f"{self.paths.claims}/{owner}"
+            names = self.session.children(folder)
+            pending = [self._restore(f"{folder}/{name}") for name in sorted(names)]
+            for result in pending:
+                if result is not None:
+                    self.session.call(result)
+            if not self.session.children(folder):
+                self.session.outcome(self.session.client.delete_async(folder))
+
+    def _restore(self, path: str) -> Any:
+        data = self.session.read(path)
+        message = None if data is None else read_envelope(data)
+        if message is None:
+            return None
+        return self._give_back(path, message, message.pop("deliveries", 0))
+
+    def _release_delayed(self) -> None:
+        self._next_due = float("inf")
+        now = time.time() * 1000
+        for name in sorted(
+            self.session.children(self.paths.delayed, watch=self._delayed_changed)
+        ):
+            delayed = DelayedName.parse(name)
+            if delayed.ready_milliseconds > now:
+                self._next_due = delayed.ready_milliseconds / 1000
+                break
+            path = f"{self.paths.delayed}/{name}"
+            data = self.session.read(path)
+            if data is None:
+                continue
+            transaction = self.session.client.transaction()
+            transaction.delete(path)
+            transaction.create(
+                self.paths.entry(delayed.queue, delayed.priority), data, sequence=True
+            )
+            self.session.call(transaction.commit_async())
+
+    # ---- waking
+
+    def _notify(self) -> None:
+        with self._condition:
+            self._condition.notify_all()
+
+    def _has_work(self, queues: Sequence[str]) -> bool:
+        return (
+            self._orphans_stale
+            or self._delayed_stale
+            or time.time() >= self._next_due
+            or any(self._listing(queue).may_have_entries for queue in queues)
+        )
+
+    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._condition:
+            while not self._interrupted:
+                if self._has_work(queues):
+                    return True
+                pause = self._next_due - time.time()
+                if deadline is not None:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        return False
+                    pause = min(pause, left)
+                self._condition.wait(None if pause == float("inf") else max(pause, 0.0))
+            self._interrupted = False
+            return False
+
+    def interrupt(self) -> None:
+        with self._condition:
+            self._interrupted = True
+            self._condition.notify_all()
+
+    def close(self) -> None:
+        self.session.stop()
+
+
+def moved(results: Sequence[Any]) -> bool:
+    """Whether all parts of a transaction were carried out."""
+    return not any(isinstance(result, Exception) for result in results)
+
+
+def read_envelope(data: bytes) -> Envelope | None:
+    """The stored message, ``None`` where the node holds none."""
+    try:
+        message = loads(data)
+    except ValueError:
+        return None
+    if not isinstance(message, dict) or "properties" not in message:
+        return None
+    return message

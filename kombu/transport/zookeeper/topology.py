@@ -1,0 +1,68 @@
+"""Bindings, exchange types and queue arguments as znodes, shared between all clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from kombu.transport.virtual.store import TopologyStore
+from kombu.transport.zookeeper.errors import ERRORS
+from kombu.transport.zookeeper.session import Session
+from kombu.utils.json import dumps, loads
+
+
+class ZookeeperTopology(TopologyStore):
+    """One node an exchange (its data: the type), one child a binding (its data: the binding)."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.paths = session.paths
+
+    def _binding(self, exchange: str, routing_key: str, queue: str) -> str:
+        name = quote(f"{routing_key}\n{queue}", safe="")
+        return f"{self.paths.exchange(exchange)}/{name}"
+
+    def bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        data = dumps([routing_key, pattern, queue]).encode()
+        with ERRORS.mapped(f"bind queue {queue!r} to exchange {exchange!r}"):
+            self.session.create(self._binding(exchange, routing_key, queue), data)
+
+    def unbind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        path = self._binding(exchange, routing_key, queue)
+        with ERRORS.mapped(f"unbind queue {queue!r} from exchange {exchange!r}"):
+            self.session.outcome(self.session.client.delete_async(path))
+
+    def bindings(self, exchange: str) -> Sequence[tuple[str, str, str]]:
+        path = self.paths.exchange(exchange)
+        with ERRORS.mapped(f"read the bindings of exchange {exchange!r}"):
+            pending = [
+                self.session.client.get_async(f"{path}/{name}")
+                for name in sorted(self.session.children(path))
+            ]
+            found = [self.session.outcome(result) for result in pending]
+        rows = (loads(row[0]) for row in found if not isinstance(row, Exception))
+        return [(key, pattern, queue) for key, pattern, queue in rows]
+
+    def exchange_type(self, exchange: str) -> str | None:
+        with ERRORS.mapped(f"look up exchange {exchange!r}"):
+            data = self.session.read(self.paths.exchange(exchange))
+        return data.decode() if data else None
+
+    def declare_exchange(self, exchange: str, type: str) -> None:
+        path = self.paths.exchange(exchange)
+        with ERRORS.mapped(f"declare exchange {exchange!r}"):
+            if not self.session.create(path, type.encode()):
+                self.session.call(self.session.client.set_async(path, type.encode()))
+
+    def delete_exchange(self, exchange: str) -> None:
+        with ERRORS.mapped(f"delete exchange {exchange!r}"):
+            self.session.delete_tree(self.paths.exchange(exchange))
+
+    def queue_arguments(self, queue: str) -> Mapping[str, Any] | None:
+        with ERRORS.mapped(f"look up queue {queue!r}"):
+            data = self.session.read(self.paths.declaration(queue))
+        if data is None:
+            return None
+        arguments = loads(data or b"{}")
+        return arguments if isinstance(arguments, Mapping) else {}
