@@ -99,8 +99,8 @@ class MaybeChannelBound(Object):
 
     @staticmethod
     def _resolve(channel: Any) -> Any:
-        # Connections hand on their default channel; not imported, since they stand above.
-        if hasattr(channel, "default_channel"):
+        # Connections hand on their default channel; known by their class, which stands above.
+        if hasattr(channel.__class__, "default_channel"):
             return ChannelPromise(lambda: channel.default_channel)
         return channel
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from kombu.abstract import MaybeChannelBound, Object
 
-from .bindings import binding
+from .bindings import binding as Binding
 from .delivery_mode import (
     INTERNAL_EXCHANGE_PREFIX,
     PERSISTENT_DELIVERY_MODE,
@@ -71,9 +71,7 @@ class Exchange(MaybeChannelBound):
         ("no_declare", bool),
     )
 
-    def __init__(
-        self, name: str = "", type: str = "", channel: Any = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, name: str = "", type: str = "", channel: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.name = name or self.name
         self.type = type or self.type
@@ -106,7 +104,7 @@ class Exchange(MaybeChannelBound):
         return f"<unbound {self}>"
 
     @property
-    def can_cache_declaration(self) -> bool:
+    def can_cache_declaration(self) -> bool:  # type: ignore[override]  # False above
         """Whether declaring it once per connection is enough: not when it may go by itself."""
         return not self.auto_delete
 
@@ -247,18 +245,16 @@ class Exchange(MaybeChannelBound):
         Raises:
             amqp.exceptions.PreconditionFailed: it is in use, with ``if_unused``.
         """
-        return self.channel.exchange_delete(
-            exchange=self.name, if_unused=if_unused, nowait=nowait
-        )
+        return self.channel.exchange_delete(exchange=self.name, if_unused=if_unused, nowait=nowait)
 
     def binding(
         self,
         routing_key: str = "",
         arguments: dict[str, Any] | None = None,
         unbind_arguments: dict[str, Any] | None = None,
-    ) -> binding:
+    ) -> Binding:
         """A :class:`binding` to this exchange, for ``Queue(bindings=[...])``."""
-        return binding(self, routing_key, arguments, unbind_arguments)
+        return Binding(self, routing_key, arguments, unbind_arguments)
 
 
 def as_exchange(exchange: Any) -> Exchange:

@@ -161,7 +161,7 @@ class Queue(MaybeChannelBound):
             self.exchange = self.exchange(self.channel)
 
     @property
-    def can_cache_declaration(self) -> bool:
+    def can_cache_declaration(self) -> bool:  # type: ignore[override]  # False above
         """Whether declaring it once per connection is enough: not when it may go by itself."""
         return not (
             self.auto_delete
@@ -359,9 +359,7 @@ class Queue(MaybeChannelBound):
         """End the consumer of that tag (AMQP 0-9-1, basic.cancel)."""
         return self.channel.basic_cancel(consumer_tag)
 
-    def delete(
-        self, if_unused: bool = False, if_empty: bool = False, nowait: bool = False
-    ) -> Any:
+    def delete(self, if_unused: bool = False, if_empty: bool = False, nowait: bool = False) -> Any:
         """Delete the queue (AMQP 0-9-1, queue.delete).
 
         Arguments:
@@ -384,7 +382,9 @@ class Queue(MaybeChannelBound):
         """
         attributes = super().as_dict(recurse)
         bindings = sorted(self.bindings, key=str)
-        attributes["bindings"] = [each.as_dict(recurse=True) for each in bindings] if recurse else bindings
+        attributes["bindings"] = (
+            [each.as_dict(recurse=True) for each in bindings] if recurse else bindings
+        )
         return attributes
 
     @classmethod
