@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from .exceptions import NotBoundError
 from .utils.functional import ChannelPromise
@@ -52,7 +52,7 @@ class Object:
         def convert(value: Any, kind: Callable[[Any], Any] | None) -> Any:
             if recurse and isinstance(value, Object):
                 return value.as_dict(recurse=True)
-            return value if value is None or kind in (None, _any) else kind(value)  # type: ignore[misc]
+            return value if value is None or kind is None else kind(value)
 
         return {name: convert(getattr(self, name), kind) for name, kind in self.attrs}
 
@@ -69,15 +69,12 @@ class MaybeChannelBound(Object):
     _channel: Any = None
     _is_bound: bool = False
 
-    #: Whether it is enough to declare it once per connection.
-    can_cache_declaration: ClassVar[bool] = False
-
     def __call__(self: _BoundSelf, channel: Any) -> _BoundSelf:
         """:meth:`bind`."""
         return self.bind(channel)
 
     def bind(self: _BoundSelf, channel: Any) -> _BoundSelf:
-        """A copy of it, bound to ``channel`` (a connection: to its default channel, once needed)."""
+        """A copy of it, bound to ``channel`` (a connection: to its default channel)."""
         return copy(self).maybe_bind(channel)
 
     def maybe_bind(self: _BoundSelf, channel: Any) -> _BoundSelf:
@@ -103,6 +100,11 @@ class MaybeChannelBound(Object):
         if hasattr(channel.__class__, "default_channel"):
             return ChannelPromise(lambda: channel.default_channel)
         return channel
+
+    @property
+    def can_cache_declaration(self) -> bool:
+        """Whether it is enough to declare it once per connection; hook for subclasses."""
+        return False
 
     @property
     def is_bound(self) -> bool:

@@ -27,7 +27,7 @@ class timetuple(tuple[Any, Any, Any, Any]):
     __slots__ = ()
 
     def __new__(cls, clock: int | None, timestamp: float, id: str, obj: Any = None) -> timetuple:
-        return super().__new__(cls, (clock, timestamp, id, obj))  # type: ignore[type-var]
+        return super().__new__(cls, (clock, timestamp, id, obj))
 
     clock = property(itemgetter(0))
     timestamp = property(itemgetter(1))
@@ -57,7 +57,7 @@ class timetuple(tuple[Any, Any, Any, Any]):
 
 
 class LamportClock:
-    """Lamport's logical clock (Lamport 1978): if one event may have caused another, its time is less.
+    """Lamport's logical clock (1978): an event that may have caused another has a lesser time.
 
     Call :meth:`forward` before sending, with the result in the message, and :meth:`adjust` with
     the time of each message received. Thread-safe.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from logging.handlers import WatchedFileHandler
@@ -36,6 +37,9 @@ LOG_LEVELS: dict[Any, Any] = {
 #: Set in the environment, tracebacks are left out of errors.
 DISABLE_TRACEBACKS = os.environ.get("DISABLE_TRACEBACKS")
 
+#: A conversion of a ``%`` format: key, flags, width, precision, length modifier, letter.
+_CONVERSION = re.compile(r"%(?:\([^)]*\))?[#0\- +]*\d*(?:\.\d*)?[hlL]?([a-zA-Z%])")
+
 _SAFE: Mapping[str, Callable[[Any], str]] = {"s": safe_str, "r": safe_repr}
 
 
@@ -57,33 +61,28 @@ def get_loglevel(level: Any) -> Any:
     return LOG_LEVELS[level] if isinstance(level, str) else level
 
 
-def naive_format_parts(fmt: str) -> Iterator[str | None]:
-    """The conversion after each percent sign: ``'s'``, ``'r'``, ... or ``None`` before a blank."""
-    parts = fmt.split("%")
-    for position, part in enumerate(parts[1:]):
-        if part:
-            yield part[0]
-        else:
-            yield None if position == len(parts) - 2 or not parts[position] else None
+def naive_format_parts(fmt: str) -> Iterator[str]:
+    """The conversions of a ``%`` format that take an argument, as their letters: ``s``, ``r``..."""
+    for conversion in _CONVERSION.findall(fmt):
+        if conversion != "%":
+            yield conversion
 
 
 def safeify_format(
     fmt: str, args: tuple[Any, ...], filters: Mapping[str, Callable[[Any], str]] | None = None
 ) -> Iterator[Any]:
-    """Yield ``args`` rendered so that formatting can't raise.
+    """Yield the arguments of a format, rendered so that formatting can't raise.
 
     Arguments:
         fmt: a ``%`` format.
-        args: its arguments; a :class:`~kombu.utils.functional.lazy` is evaluated.
+        args: its arguments; a :class:`~kombu.utils.functional.lazy` is evaluated, those that
+            the format has no conversion for are left out.
         filters: conversion -> function that renders for it.
-
-    Raises:
-        IndexError: fewer arguments than conversions.
     """
     renderers = filters or _SAFE
-    for index, conversion in enumerate(naive_format_parts(fmt)):
-        value = maybe_evaluate(args[index])
-        renderer = renderers.get(conversion) if conversion else None
+    for conversion, argument in zip(naive_format_parts(fmt), args, strict=False):
+        value = maybe_evaluate(argument)
+        renderer = renderers.get(conversion)
         yield value if renderer is None else renderer(value)
 
 
@@ -112,10 +111,7 @@ class LogMixin:
         return f"{self.logger_name} - {text}"
 
     def log(self, severity: int, *args: Any, **kwargs: Any) -> None:
-        """Log a format and its arguments.
-
-        A format without conversions takes no arguments: texts that follow it are appended.
-        """
+        """Log a format and its arguments, or one text."""
         if DISABLE_TRACEBACKS:
             kwargs.pop("exc_info", None)
         if not self.logger.isEnabledFor(severity):
@@ -179,13 +175,13 @@ def setup_logging(loglevel: Any = None, logfile: Any = None) -> logging.Logger:
         logfile: path or stream; the process's standard error by default.
     """
     root = logging.getLogger()
-    root.setLevel(get_loglevel(loglevel or "ERROR"))
     if not root.handlers:
-        target = logfile or sys.__stderr__
+        target: Any = logfile or sys.__stderr__
         handler: logging.Handler
         if hasattr(target, "write"):
             handler = logging.StreamHandler(target)
         else:
             handler = WatchedFileHandler(target)
         root.addHandler(handler)
+        root.setLevel(get_loglevel("ERROR" if loglevel is None else loglevel))
     return root

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
 from .compression import decompress
-from .exceptions import MessageStateError
+from .exceptions import DecodeError, MessageStateError
 from .serialization import loads
 
 __all__ = ("Message",)
@@ -16,7 +16,7 @@ __all__ = ("Message",)
 ACK_STATES = {"ACK", "REJECTED", "REQUEUED"}
 
 _SHOWN_PROPERTIES = ("correlation_id", "type")
-_SHOWN_DELIVERY_INFO = ("routing_key", "exchange")
+_SHOWN_DELIVERY_INFO = ("exchange", "routing_key")
 
 
 class Message:
@@ -39,9 +39,6 @@ class Message:
 
     MessageStateError = MessageStateError
 
-    #: What went wrong when the message was made: tuples as of :func:`sys.exc_info`.
-    errors: list[Any] = None  # type: ignore[assignment]
-
     __slots__ = (
         "__dict__",
         "_decoded_cache",
@@ -53,6 +50,7 @@ class Message:
         "content_type",
         "delivery_info",
         "delivery_tag",
+        "errors",
         "headers",
         "properties",
     )
@@ -71,12 +69,13 @@ class Message:
         channel: Any = None,
         **kwargs: Any,
     ) -> None:
-        self.errors = []
+        #: What went wrong when the message was made: tuples as of :func:`sys.exc_info`.
+        self.errors: list[Any] = []
         self.channel = channel
         self.delivery_tag = delivery_tag
         self.content_type = content_type
         self.content_encoding = content_encoding
-        self.delivery_info = {} if delivery_info is None else delivery_info
+        self.delivery_info = delivery_info or {}
         self.headers = headers or {}
         self.properties = properties or {}
         self.accept = accept
@@ -142,14 +141,17 @@ class Message:
         self._state = "REQUEUED"
 
     def ack_log_error(self, logger: Any, errors: Any, multiple: bool = False) -> None:
-        """:meth:`ack`, logging one of ``errors`` to ``logger`` instead of raising it."""
+        """:meth:`ack`, logging one of ``errors`` to ``logger`` instead of raising it.
+
+        Raises:
+            BrokenPipeError: logged, too: a connection that is gone must be noticed.
+        """
         try:
             self.ack(multiple=multiple)
-        except BrokenPipeError as exc:
+        except _with_broken_pipe(errors) as exc:
             logger.critical("Couldn't ack %r, reason:%r", self.delivery_tag, exc, exc_info=True)
-            raise
-        except errors as exc:
-            logger.critical("Couldn't ack %r, reason:%r", self.delivery_tag, exc, exc_info=True)
+            if isinstance(exc, BrokenPipeError):
+                raise
 
     def reject_log_error(self, logger: Any, errors: Any, requeue: bool = False) -> None:
         """:meth:`reject`, logging one of ``errors`` to ``logger`` instead of raising it."""
@@ -162,10 +164,12 @@ class Message:
         """The deserialized body; deserialized once.
 
         Raises:
-            DecodeError: the body can't be read.
+            DecodeError: the body can't be read, or could not be decompressed (see :attr:`errors`).
             ContentDisallowed: its content type is not accepted.
         """
         if self._decoded_cache is None:
+            if self.errors:
+                raise self._decode_error()
             self._decoded_cache = self._decode()
         return self._decoded_cache
 
@@ -182,6 +186,14 @@ class Message:
         """Whether it was acknowledged, rejected or requeued."""
         return self._state in ACK_STATES
 
+    def _decode_error(self) -> DecodeError:
+        exc = _exception_of(self.errors[0])
+        if isinstance(exc, DecodeError):
+            return exc
+        error = DecodeError(f"the body could not be decompressed: {type(exc).__name__}: {exc}")
+        error.__cause__ = exc
+        return error
+
     def _settling_channel(self) -> Any:
         if self.channel is None:
             raise self.MessageStateError("This message does not have a receiving channel")
@@ -193,8 +205,7 @@ class Message:
 
     def _reraise_error(self, callback: Callable[..., Any] | None = None) -> None:
         """Raise the first of :attr:`errors`, or hand it to ``callback(message, exception)``."""
-        error = self.errors[0]
-        exc = error[1] if isinstance(error, tuple) else error
+        exc = _exception_of(self.errors[0])
         if callback is None:
             raise exc
         callback(self, exc)
@@ -205,7 +216,7 @@ class Message:
             details["content_type"] = self.content_type
         if self.delivery_tag is not None:
             details["delivery_tag"] = self.delivery_tag
-        if self.body is not None:
+        if isinstance(self.body, Sized):
             details["body_length"] = len(self.body)
         details["properties"] = _pick(self.properties, _SHOWN_PROPERTIES)
         details["delivery_info"] = _pick(self.delivery_info, _SHOWN_DELIVERY_INFO)
@@ -214,3 +225,13 @@ class Message:
 
 def _pick(mapping: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: mapping[name] for name in names if mapping.get(name) is not None}
+
+
+def _exception_of(error: Any) -> BaseException:
+    """The exception of what :func:`sys.exc_info` returned, or of itself."""
+    found: BaseException = error[1] if isinstance(error, tuple) else error
+    return found
+
+
+def _with_broken_pipe(errors: Any) -> tuple[type[BaseException], ...]:
+    return (BrokenPipeError, *(errors if isinstance(errors, tuple) else (errors,)))

@@ -176,6 +176,8 @@ class SerializerRegistry:
                 raise SerializerNotInstalled("No default serializer is set")
         try:
             return content_type, content_encoding, encoder(data)
+        except SerializerNotInstalled:
+            raise
         except Exception as exc:
             raise EncodeError(*exc.args) from exc
 
@@ -307,7 +309,7 @@ def _register_missing(
 def enable_insecure_serializers(
     choices: Iterable[str] | Any = NOTSET,
 ) -> None:
-    """Let every consumer read what these serializers write (pickle, yaml and msgpack by default)."""
+    """Let every consumer read what these serializers write: pickle, yaml, msgpack by default."""
     for choice in ("pickle", "yaml", "msgpack") if choices is NOTSET else choices or ():
         try:
             registry.enable(choice)
@@ -316,7 +318,7 @@ def enable_insecure_serializers(
 
 
 def disable_insecure_serializers(allowed: Iterable[str] | Any = NOTSET) -> None:
-    """Let consumers read only what these serializers write (json by default), unless they accept more."""
+    """Let consumers that accept no others by name read only these: json by default."""
     for name in registry._decoders:
         registry.disable(name)
     for name in ("json",) if allowed is NOTSET else allowed or ():

@@ -114,7 +114,7 @@ def entrypoints(namespace: str) -> Iterator[tuple[metadata.EntryPoint, Any]]:
 
 def fileno(f: Any) -> int:
     """The file descriptor of a file-like object, or of a number itself."""
-    return f if isinstance(f, int) else f.fileno()  # type: ignore[no-any-return]
+    return f if isinstance(f, int) else f.fileno()
 
 
 def maybe_fileno(f: Any) -> int | None:

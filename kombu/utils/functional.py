@@ -40,6 +40,8 @@ _Value = TypeVar("_Value")
 #: Stands between positional and keyword arguments in the keys of :func:`memoize`.
 KEYWORD_MARK = object()
 
+_UNOPENED: Any = object()
+
 #: Longest nap in seconds of :func:`retry_over_time`, so that its callback is called in between.
 _NAP = 1.0
 
@@ -53,20 +55,18 @@ class ChannelPromise:
 
     def __init__(self, contract: Callable[[], Any]) -> None:
         self.__contract__ = contract
+        self.__value__: Any = _UNOPENED
 
     def __call__(self) -> Any:
         """The channel, always the same."""
-        try:
-            return self.__value__
-        except AttributeError:
-            value = self.__value__ = self.__contract__()
-            return value
+        if self.__value__ is _UNOPENED:
+            self.__value__ = self.__contract__()
+        return self.__value__
 
     def __repr__(self) -> str:
-        try:
-            return repr(self.__value__)
-        except AttributeError:
+        if self.__value__ is _UNOPENED:
             return f"<promise: {id(self.__contract__):#x}>"
+        return repr(self.__value__)
 
 
 class LRUCache(UserDict[_Key, _Value]):
@@ -78,7 +78,7 @@ class LRUCache(UserDict[_Key, _Value]):
         limit: most keys kept; ``None`` or 0 keeps all.
     """
 
-    data: OrderedDict[_Key, _Value]  # type: ignore[assignment]
+    data: OrderedDict[_Key, _Value]
 
     def __init__(self, limit: int | None = None) -> None:
         self.limit = limit
@@ -113,7 +113,7 @@ class LRUCache(UserDict[_Key, _Value]):
         except KeyError:
             return default
 
-    def update(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+    def update(self, *args: Any, **kwargs: Any) -> None:
         """Set several keys; past the limit the oldest are forgotten."""
         with self.mutex:
             self.data.update(*args, **kwargs)

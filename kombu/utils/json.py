@@ -14,7 +14,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, TypeVar, cast
 
-from .jsontext import encode_plain, parse_plain
+from .jsontext import make_parser, make_writer
 
 T = TypeVar("T")
 EncodedT = TypeVar("EncodedT")
@@ -31,8 +31,6 @@ _decoders: dict[Any, _Decoder] = {
     "base64": lambda text: base64.b64decode(text.encode("utf-8")),
 }
 
-_MARKED = {"__type__", "__value__"}
-
 
 class JSONEncoder(json.JSONEncoder):
     """Writes the types above; others by their ``__json__()``, or as :func:`register_type` says."""
@@ -42,11 +40,11 @@ class JSONEncoder(json.JSONEncoder):
         own = getattr(o, "__json__", None)
         if own is not None:
             return own()
-        if isinstance(o, bytes):
-            return _marked_bytes(o)
         for known, (marker, encoder) in _encoders.items():
             if isinstance(o, known):
                 return encoder(o) if marker is None else _marked(marker, encoder(o))
+        if isinstance(o, bytes):
+            return _marked_bytes(o)
         return super().default(o)
 
 
@@ -70,7 +68,7 @@ def dumps(
     """
     if kwargs or default_kwargs or cls is not JSONEncoder or _dumps is not json.dumps:
         return _dumps(s, cls=cls, **{**(default_kwargs or {}), **kwargs})
-    return encode_plain(s, _default) if encode_plain else json.dumps(s, cls=cls)
+    return _write(s)
 
 
 def object_hook(o: dict[str, Any]) -> Any:
@@ -79,7 +77,7 @@ def object_hook(o: dict[str, Any]) -> Any:
     Raises:
         ValueError: no type is registered for the marker.
     """
-    if o.keys() != _MARKED:
+    if len(o) != 2 or "__type__" not in o or "__value__" not in o:
         return o
     decoder = _decoders.get(o["__type__"])
     if decoder is None:
@@ -109,7 +107,7 @@ def loads(
     elif decode_bytes and isinstance(s, (bytes, bytearray)):
         s = s.decode("utf-8")
     if object_hook is _object_hook and _loads is json.loads and type(s) is str:
-        return parse_plain(s, object_hook)
+        return _parse(s)
     return _loads(s, object_hook=object_hook)
 
 
@@ -140,6 +138,10 @@ _encoder = JSONEncoder()
 def _default(o: Any) -> Any:
     # Looked up each time: the method may be replaced on the class.
     return _encoder.default(o)
+
+
+_write = make_writer(_default)
+_parse = make_parser(object_hook)
 
 
 def _marked(marker: str, value: Any) -> dict[str, Any]:

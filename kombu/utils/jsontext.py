@@ -1,7 +1,7 @@
 """The hot paths of :mod:`kombu.utils.json`: whole texts, without options.
 
-Results are those of the standard library, always: what a faster way might do differently is
-left to :mod:`json`.
+What they return is what the standard library returns, always: it takes over wherever a faster
+way fails or might differ.
 """
 
 from __future__ import annotations
@@ -9,38 +9,66 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from json.encoder import c_make_encoder, encode_basestring_ascii
+from json import encoder as _json_encoder
 from typing import Any
 
+try:
+    from msgspec.json import Decoder as _Decoder
+except ImportError:
+    _Decoder = None  # type: ignore[assignment, misc]
+
 #: An escape of one of the characters of ``__type__``, by which a key may hide it.
-_HIDDEN_MARKER = re.compile(r"\\u00(?:5[fF]|6[5]|7[049])")
+_HIDDEN_MARKER = re.compile(r"\\u00(?:5[fF]|65|7[049])")
 
-_Hook = Callable[[dict[str, Any]], Any]
+Default = Callable[[Any], Any]
+ObjectHook = Callable[[dict[str, Any]], Any]
 
+#: Parses a text without marked objects; raises :exc:`Exception` where :mod:`json` must decide.
+_parse: Callable[[str], Any] = json.loads if _Decoder is None else _Decoder().decode
 
-def _parse_plain(text: str, object_hook: _Hook) -> Any:
-    """Read JSON, calling ``object_hook`` only where the text may hold a marked object."""
-    if "__type__" in text or ("\\u00" in text and _HIDDEN_MARKER.search(text)):
-        return json.loads(text, object_hook=object_hook)
-    return json.loads(text)
-
-
-parse_plain = _parse_plain
+_make_encoder: Any = getattr(_json_encoder, "c_make_encoder", None)
 
 
-def _encode_plain(value: Any, default: Callable[[Any], Any]) -> str:
-    """Write JSON; ``default`` makes something writable of other types."""
-    encode = c_make_encoder(  # type: ignore[misc]
-        None, default, encode_basestring_ascii, None, ": ", ", ", False, False, True
+def make_parser(object_hook: ObjectHook) -> Callable[[str], Any]:
+    """Make what ``json.loads(text, object_hook=object_hook)`` is, but faster.
+
+    Arguments:
+        object_hook: returns every object as it is that has no key ``__type__``.
+    """
+    parse_marked = json.JSONDecoder(object_hook=object_hook).decode
+
+    def parse(text: str) -> Any:
+        if "__type__" not in text and not ("\\u00" in text and _HIDDEN_MARKER.search(text)):
+            try:
+                return _parse(text)
+            except Exception:  # noqa: BLE001 - the standard library decides, and says what is wrong
+                return json.loads(text)
+        try:
+            return parse_marked(text)
+        except json.JSONDecodeError:
+            return json.loads(text, object_hook=object_hook)
+
+    return parse
+
+
+def make_writer(default: Default) -> Callable[[Any], str]:
+    """Make what ``json.dumps(value, default=default)`` is, but faster.
+
+    Arguments:
+        default: returns something writable for what JSON has no notation for.
+    """
+    if _make_encoder is None:
+        return json.JSONEncoder(default=default).encode
+
+    # No markers of what is being written: what contains itself runs into the recursion limit.
+    encode = _make_encoder(
+        None, default, json.encoder.encode_basestring_ascii, None, ": ", ", ", False, False, True
     )
-    try:
-        return "".join(encode(value, 0))
-    except RecursionError:
-        # Too deep, or it contains itself: the slow way tells which.
-        return json.dumps(value, default=default)
 
+    def write(value: Any) -> str:
+        try:
+            return "".join(encode(value, 0))
+        except RecursionError:
+            return json.dumps(value, default=default)
 
-#: ``None`` where the interpreter has no encoder in C.
-encode_plain: Callable[[Any, Callable[[Any], Any]], str] | None = (
-    _encode_plain if c_make_encoder else None
-)
+    return write

@@ -44,7 +44,7 @@ def escape_regex(p: str, white: str = "") -> str:
 def fmatch_iter(
     needle: str, haystack: Iterable[str], min_ratio: float = 0.6
 ) -> Iterator[tuple[float, str]]:
-    """Yield ``(ratio, text)`` for each text that is at least ``min_ratio`` (0..1) like ``needle``."""
+    """Yield ``(ratio, text)`` for each text like ``needle``: by at least ``min_ratio`` (0..1)."""
     for candidate in haystack:
         ratio = SequenceMatcher(None, needle, candidate).ratio()
         if ratio >= min_ratio:
@@ -61,14 +61,14 @@ def version_string_as_tuple(s: str) -> version_info_t:
     """Parse a version such as ``3.6.1rc2``.
 
     Raises:
-        ValueError: major or minor is no number.
+        ValueError: major, minor or micro is no number.
     """
     fields = s.split(".")
     major, minor = int(fields[0]), int(fields[1]) if len(fields) > 1 else 0
     micro, level, serial = 0, "", ""
     if len(fields) > 2:
         digits, rest = _MICRO.fullmatch(fields[2]).groups()  # type: ignore[union-attr]
-        micro = int(digits) if digits else 0
+        micro = int(digits)
         level, _, serial = rest.partition("-")
     if len(fields) > 3:
         level = fields[3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, quote, unquote, urlparse
+from urllib.parse import ParseResult, parse_qsl, quote, unquote, urlparse
 
 try:
     import ssl
@@ -103,7 +103,7 @@ def url_to_parts(url: str) -> urlparts:
     return urlparts(
         scheme,
         unquote(parts.hostname or "") or None,
-        parts.port,
+        _port(parts),
         unquote(parts.username or "") or None,
         unquote(parts.password or "") or None,
         unquote(path) or None,
@@ -112,6 +112,17 @@ def url_to_parts(url: str) -> urlparts:
 
 
 _parse_url = url_to_parts
+
+
+def _port(parts: ParseResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:
+        # What stands there may be half a password, so it is not shown.
+        raise ValueError(
+            "the port in the URL is no number from 0 to 65535 (characters such as '/', '?', '#' "
+            "and ':' in a user or password must be percent-encoded)"
+        ) from None
 
 
 def as_url(
