@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterator
+from itertools import pairwise, takewhile
 from operator import itemgetter
 from threading import Lock
 from typing import Any
@@ -87,15 +87,20 @@ class LamportClock:
             return self.value
 
     def sort_heap(self, h: list[Any]) -> Any:
-        """Of a heap of events, the first; of those of the same time, that of the least id.
+        """Choose one of the first events of a heap, as every process does that has the same heap.
+
+        It is the first; where several have its logical time, that of the least id but the last.
 
         Arguments:
-            h: a list kept by :mod:`heapq`, of at least two tuples as :class:`timetuple`.
+            h: a list kept by :mod:`heapq`, of tuples whose first item is the logical time and
+                whose third the id.
+
+        Raises:
+            IndexError: it is empty.
         """
-        if h[0][0] != h[1][0]:
-            return h[0]
-        same = _leading(h)
-        return min(same, key=itemgetter(2))
+        # The last of them has no say in the published package, and nodes of both must agree.
+        same = [event for event, after in _leading_pairs(h) if event[0] == after[0]]
+        return min(same, key=itemgetter(2)) if same else h[0]
 
     def __str__(self) -> str:
         return str(self.value)
@@ -104,5 +109,6 @@ class LamportClock:
         return f"<LamportClock: {self.value}>"
 
 
-def _leading(h: list[Any]) -> Iterable[Any]:
-    return islice(h, 2)
+def _leading_pairs(h: list[Any]) -> Iterator[tuple[Any, Any]]:
+    """Events of the first one's logical time, each with the event after it."""
+    return takewhile(lambda pair: pair[0][0] == h[0][0], pairwise(h))

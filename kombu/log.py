@@ -86,6 +86,10 @@ def safeify_format(
         yield value if renderer is None else renderer(value)
 
 
+def _as_text(conversion: re.Match[str]) -> str:
+    return conversion[0][:-1] + "s" if conversion[1] == "r" else conversion[0]
+
+
 class LogMixin:
     """Gives a class log methods, with its name before each text."""
 
@@ -118,7 +122,9 @@ class LogMixin:
             return
         if len(args) > 1 and isinstance(args[0], str):
             rendered = list(safeify_format(args[0], args[1:]))
-            self.logger.log(severity, self.annotate(args[0]), *rendered, **kwargs)
+            # Rendered already: what was %r must not be quoted again.
+            fmt = _CONVERSION.sub(_as_text, self.annotate(args[0]))
+            self.logger.log(severity, fmt, *rendered, **kwargs)
         else:
             self.logger.log(severity, self.annotate(" ".join(map(safe_str, args))), **kwargs)
 
@@ -183,5 +189,5 @@ def setup_logging(loglevel: Any = None, logfile: Any = None) -> logging.Logger:
         else:
             handler = WatchedFileHandler(target)
         root.addHandler(handler)
-        root.setLevel(get_loglevel("ERROR" if loglevel is None else loglevel))
+        root.setLevel(get_loglevel(loglevel or "ERROR"))
     return root

@@ -52,7 +52,7 @@ def _reraise_errors(
     except exclude:
         raise
     except include as exc:
-        raise wrapper(*exc.args) from exc
+        raise wrapper(str(exc)) from exc
 
 
 def pickle_loads(s: Any, load: Callable[[Any], Any] = pickle_load) -> Any:
@@ -179,7 +179,7 @@ class SerializerRegistry:
         except SerializerNotInstalled:
             raise
         except Exception as exc:
-            raise EncodeError(*exc.args) from exc
+            raise EncodeError(str(exc)) from exc
 
     def loads(
         self,
@@ -222,7 +222,7 @@ class SerializerRegistry:
         except SerializerNotInstalled:
             raise
         except Exception as exc:
-            raise DecodeError(*exc.args) from exc
+            raise DecodeError(str(exc)) from exc
 
     def _refused(self, content_type: str, what: str) -> ContentDisallowed:
         name = parenthesize_alias(self.type_to_name.get(content_type, content_type), content_type)

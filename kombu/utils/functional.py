@@ -391,13 +391,14 @@ def retry_over_time(
 
 
 def _wait(seconds: float, callback: Callable[[], Any] | None) -> None:
-    end = monotonic() + seconds
-    if callback is not None:
-        callback()
-    while (left := end - monotonic()) > 0:
-        sleep(min(left, _NAP))
-        if callback is not None and left > _NAP:
+    while True:
+        if callback is not None:
             callback()
+        if seconds <= 0:
+            return
+        nap = min(seconds, _NAP)
+        sleep(nap)
+        seconds -= nap
 
 
 def reprkwargs(kwargs: Mapping[str, Any], sep: str = ", ", fmt: str = "{0}={1}") -> str:
