@@ -25,7 +25,7 @@ class Broadcast(Queue):
 
     queue: str
 
-    attrs = (*Queue.attrs, ("queue", None))
+    attrs = (*Queue.attrs, ("queue", None))  # type: ignore[assignment]  # one longer
 
     def __init__(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -36,12 +35,12 @@ def eventloop(
         what ``drain_events`` returns, mostly ``None``.
 
     Raises:
-        socket.timeout: no event in ``timeout`` seconds.
+        TimeoutError: no event in ``timeout`` seconds.
     """
     for _ in range(limit) if limit else count():
         try:
             yield conn.drain_events(timeout=timeout)
-        except socket.timeout:
+        except TimeoutError:
             # With a limit, waits are counted too, so that it comes to an end.
             if timeout and not ignore_timeouts:
                 raise

@@ -99,7 +99,8 @@ class Consumer:
     ) -> None:
         client = client_of(self.channel)
         lost = () if client is None else client.connection_errors
-        if exc_type is not None and issubclass(exc_type, lost):
+        # A wait without a message is no loss of the connection, though it may count as one.
+        if isinstance(exc_val, lost) and not isinstance(exc_val, TimeoutError):
             # The consumers went with the connection.
             self._active_tags.clear()
         else:
