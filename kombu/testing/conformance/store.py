@@ -135,9 +135,7 @@ class StoreContract:
         assert len(store.claim([queue], 2)) <= 2
         assert store.size(queue) >= 3
 
-    def test_contending_claimers_share_without_overlap(
-        self, stores: OpenStore, queue: str
-    ) -> None:
+    def test_contending_claimers_share_without_overlap(self, stores: OpenStore, queue: str) -> None:
         total, taken, lock = 200, [], threading.Lock()
         writer = stores()
         self.put(writer, queue, *(str(number) for number in range(total)))
@@ -180,9 +178,7 @@ class StoreContract:
         store.close()
         assert stores().claim([queue], 1) == []
 
-    def test_released_messages_return_to_the_head_in_order(
-        self, store: Store, queue: str
-    ) -> None:
+    def test_released_messages_return_to_the_head_in_order(self, store: Store, queue: str) -> None:
         self.put(store, queue, *"abcdef")
         claims = self.claim(store, queue, 4)
         store.settle(acks=[claims[1]], releases=[claims[3], claims[0], claims[2]])

@@ -1,0 +1,26 @@
+"""The conformance suite: what every transport must do, by capability.
+
+A transport's test module needs five lines::
+
+    import pytest
+    from kombu.testing.conformance import Harness, TransportConformance
+    from example.transport import Transport
+
+    class TestExample(TransportConformance):
+        features = Transport.features
+
+        @pytest.fixture
+        def harness(self):
+            with Harness("example://localhost") as harness:
+                yield harness
+
+Tests of what ``features`` does not declare are not collected; others take their place that
+hold what AMQP would not lose to be refused or warned about. RabbitMQ is the judge: the suite
+passes on RabbitMQ through py-amqp, and no test expects what RabbitMQ does not do.
+"""
+
+from kombu.testing.conformance.harness import Harness, Inbox
+from kombu.testing.conformance.selection import requires, unless
+from kombu.testing.conformance.suite import TransportConformance
+
+__all__ = ("Harness", "Inbox", "TransportConformance", "requires", "unless")
