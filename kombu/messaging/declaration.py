@@ -51,8 +51,7 @@ def _queue_key(queue: Queue) -> Hashable:
         queue.max_priority,
         _frozen(queue.queue_arguments),
         _frozen(queue.binding_arguments),
-        queue.bindings
-        and frozenset(
+        frozenset(
             (_exchange_key(each.exchange), each.routing_key, _frozen(each.arguments))
             if isinstance(each.exchange, Exchange)
             else (each.exchange, each.routing_key, _frozen(each.arguments))

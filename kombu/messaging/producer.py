@@ -50,6 +50,8 @@ class Producer:
             message that no queue took.
     """
 
+    __module__ = "kombu.messaging"  # pickles are read by kombu 5.7 too, which looks for it there
+
     exchange: Exchange = None  # type: ignore[assignment]  # set by __init__; None as recorded
     routing_key: str = ""
     serializer: str | None = None
@@ -406,7 +408,7 @@ class Producer:
             return attempt()
         connection = self.connection or self._client
         if deadline.at is not None:
-            policy = {**policy, "errback": _giving_up(deadline, policy.get("errback"))}
+            policy = {**policy, "timeout": deadline.left()}
         return connection.ensure(self, attempt, **policy)()
 
     @property
@@ -425,16 +427,3 @@ class Producer:
             *connection.connection_errors,
             *connection.channel_errors,
         )
-
-
-def _giving_up(
-    deadline: Deadline, errback: Callable[[BaseException, float], Any] | None
-) -> Callable[[BaseException, float], Any]:
-    """An errback that ends retrying when the next try would come too late."""
-
-    def before_retry(exc: BaseException, interval: float) -> Any:
-        if deadline.passes_within(interval):
-            raise OperationalError(f"not published within {deadline.seconds} seconds") from exc
-        return None if errback is None else errback(exc, interval)
-
-    return before_retry
