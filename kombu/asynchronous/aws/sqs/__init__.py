@@ -1,0 +1,1 @@
+"""Amazon SQS on the event loop."""
