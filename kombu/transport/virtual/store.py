@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from kombu.transport.features import Features
 
@@ -86,6 +86,17 @@ class Claim:
 
     def __repr__(self) -> str:
         return f"<Claim of {self.queue!r}: {self.receipt!r}>"
+
+
+class Discard(NamedTuple):
+    """A message the store took out of its queue by itself (see :meth:`Store.sweep`).
+
+    Arguments:
+        reason: ``"expired"`` or ``"maxlen"``, as ``x-death`` spells it.
+    """
+
+    reason: Literal["expired", "maxlen"]
+    claim: Claim
 
 
 class PartialPutError(Exception):
@@ -191,8 +202,18 @@ class Store(ABC):
         nothing.
         """
 
-    def renew(self, claims: Sequence[Claim]) -> None:
+    def renew(self, claims: Sequence[Claim]) -> None:  # noqa: B027 - optional
         """Start the lease of these claims anew; lost ones are left alone. No-op without leases."""
+
+    def sweep(self, limit: int) -> list[Discard]:
+        """Hand over up to ``limit`` messages past ``expires_at`` or over a queue's maximum length.
+
+        They are held under a lease: the virtual layer dead-letters them and then settles them
+        as rejects. Called after a put into a bounded queue, before claims and waits, so it must
+        cost nothing when there is nothing. Only for stores that notice by themselves; what a
+        claim finds expired the virtual layer treats anyway.
+        """
+        return []
 
     # ---- waking
 
@@ -214,7 +235,7 @@ class Store(ABC):
         """Descriptors to watch for reading; may change after each ``on_readable`` or ``arm``."""
         return ()
 
-    def arm(self, queues: Sequence[str]) -> None:
+    def arm(self, queues: Sequence[str]) -> None:  # noqa: B027 - optional
         """Ask the backend, without blocking, to make a descriptor readable when one has work."""
 
     def on_readable(self, fileno: int) -> bool:
@@ -274,10 +295,10 @@ class TopologyStore(ABC):
         """The type another client declared the exchange with, where that is recorded."""
         return None
 
-    def declare_exchange(self, exchange: str, type: str) -> None:
+    def declare_exchange(self, exchange: str, type: str) -> None:  # noqa: B027 - optional
         """Record the type beside the bindings, where the format has room for it."""
 
-    def delete_exchange(self, exchange: str) -> None:
+    def delete_exchange(self, exchange: str) -> None:  # noqa: B027 - optional
         """Forget the exchange and its bindings."""
 
     def queue_arguments(self, queue: str) -> Mapping[str, Any] | None:

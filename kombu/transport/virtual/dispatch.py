@@ -1,0 +1,269 @@
+"""Which message goes to which consumer next: fair, within credit, one at a time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kombu.transport.virtual.lease import LeaseKeeper
+from kombu.transport.virtual.store import Claim, Store
+
+#: Seconds for which a queue that was found empty is not asked again while others have work.
+_DRY_TIME = 0.005
+
+
+class Consumer:
+    """One consumer of one queue on one channel.
+
+    Arguments:
+        tag: unique on its channel.
+        deliver: called with a raw message.
+        shared: claims may be made for several queues of the channel at once, because this
+            consumer has no limit of its own.
+        active: whether it may be given messages now (``x-single-active-consumer``).
+    """
+
+    __slots__ = ("active", "channel", "deliver", "no_ack", "queue", "shared", "tag")
+
+    def __init__(
+        self,
+        channel: Any,
+        tag: str,
+        queue: str,
+        no_ack: bool,
+        deliver: Callable[[Any], Any],
+        shared: bool = True,
+        active: Callable[[], bool] | None = None,
+    ) -> None:
+        self.channel = channel
+        self.tag = tag
+        self.queue = queue
+        self.no_ack = no_ack
+        self.deliver = deliver
+        self.shared = shared
+        self.active = active
+
+    def credit(self) -> int | None:
+        """How many more messages it may be given; ``None`` is no limit."""
+        if not self.channel.is_flowing or (self.active is not None and not self.active()):
+            return 0
+        if self.no_ack:
+            return None
+        credit: int | None = self.channel._credit(self.tag)
+        return credit
+
+
+class Consumers:
+    """All consumers of one connection, by queue, each queue's in turn."""
+
+    def __init__(self) -> None:
+        self._by_queue: dict[str, deque[Consumer]] = {}
+
+    def __iter__(self) -> Iterator[Consumer]:
+        for ring in list(self._by_queue.values()):
+            yield from list(ring)
+
+    def __contains__(self, queue: object) -> bool:
+        return queue in self._by_queue
+
+    def add(self, consumer: Consumer) -> None:
+        self._by_queue.setdefault(consumer.queue, deque()).append(consumer)
+
+    def remove(self, consumer: Consumer) -> None:
+        ring = self._by_queue.get(consumer.queue)
+        if ring is not None and consumer in ring:
+            ring.remove(consumer)
+            if not ring:
+                self._by_queue.pop(consumer.queue, None)
+
+    @property
+    def queues(self) -> list[str]:
+        """Queues with consumers, in the order they were first consumed."""
+        return list(self._by_queue)
+
+    def next(self, queue: str, only: Any = None) -> Consumer | None:
+        """The next consumer of ``queue`` with credit; its turn comes again after the others'.
+
+        Arguments:
+            only: a channel, to ask only its consumers.
+        """
+        ring = self._by_queue.get(queue)
+        for _ in range(len(ring) if ring else 0):
+            consumer = ring[0]  # type: ignore[index]
+            ring.rotate(-1)  # type: ignore[union-attr]
+            if only is not None and consumer.channel is not only:
+                continue
+            if consumer.credit() != 0:
+                return consumer
+        return None
+
+    def any(self, queue: str, only: Any = None) -> Consumer | None:
+        """Some consumer of ``queue``, with credit or without."""
+        for consumer in list(self._by_queue.get(queue, ())):
+            if only is None or consumer.channel is only:
+                return consumer
+        return None
+
+    def peek(self, queue: str) -> Consumer | None:
+        """As :meth:`next`, leaving the turn as it is."""
+        for consumer in list(self._by_queue.get(queue, ())):
+            if consumer.credit() != 0:
+                return consumer
+        return None
+
+
+class Dispatcher:
+    """Claims messages for the consumers of one connection and hands them out.
+
+    Not for concurrent use: one thread drains a connection, as ever. Settling may happen in
+    other threads meanwhile.
+
+    Arguments:
+        store: where messages come from.
+        keeper: who keeps them leased.
+    """
+
+    def __init__(self, store: Store, keeper: LeaseKeeper) -> None:
+        self.store = store
+        self.keeper = keeper
+        self.consumers = Consumers()
+        self.waiting = False
+        self._inbox: dict[str, deque[Claim]] = {}
+        self._dry: dict[str, float] = {}
+        self._turn: deque[str] = deque()
+
+    @property
+    def holding(self) -> int:
+        """Messages that are claimed and not handed out yet."""
+        return sum(map(len, self._inbox.values()))
+
+    # ---- what is claimed
+
+    def prefer(self, claims: list[Claim]) -> None:
+        """Keep claimed messages for their queues' consumers."""
+        for claim in claims:
+            self._inbox.setdefault(claim.queue, deque()).append(claim)
+
+    def release(self, queue: str | None = None) -> None:
+        """Give undelivered messages of one queue, or of all, back in their order."""
+        if queue is None:
+            claims = [claim for inbox in self._inbox.values() for claim in inbox]
+            self._inbox.clear()
+        else:
+            claims = list(self._inbox.pop(queue, ()))
+        if claims:
+            self.keeper.settle(releases=claims)
+
+    def review(self) -> None:
+        """Give back what no consumer has credit for any more."""
+        for queue in list(self._inbox):
+            inbox = self._inbox[queue]
+            total = 0
+            for consumer in self.consumers:
+                if consumer.queue == queue:
+                    credit = consumer.credit()
+                    if credit is None:
+                        break
+                    total += credit
+            else:
+                surplus = [inbox.pop() for _ in range(max(len(inbox) - total, 0))]
+                if not inbox:
+                    del self._inbox[queue]
+                if surplus:
+                    self.keeper.settle(releases=surplus[::-1])
+        if self.waiting:
+            self.store.interrupt()
+
+    # ---- what comes next
+
+    def _rotation(self) -> list[str]:
+        """All consumed queues, the one that waited longest first."""
+        current = self.consumers.queues
+        turn = self._turn
+        if len(turn) != len(current) or any(queue not in self.consumers for queue in turn):
+            kept = [queue for queue in turn if queue in self.consumers]
+            self._turn = turn = deque([*kept, *(each for each in current if each not in kept)])
+        return list(turn)
+
+    def next(self) -> tuple[Consumer, Claim] | None:
+        """One message and its consumer; ``None`` when nothing can be handed out now."""
+        rotation = self._rotation()
+        now = time.monotonic()
+        for queue in rotation:
+            consumer = self.consumers.peek(queue)
+            inbox = self._inbox.get(queue)
+            if consumer is None:
+                if inbox:
+                    self.release(queue)
+                continue
+            if not inbox:
+                if self._dry.get(queue, 0.0) > now:
+                    continue
+                self._claim(consumer, rotation, now)
+                inbox = self._inbox.get(queue)
+            if inbox:
+                claim = inbox.popleft()
+                if not inbox:
+                    del self._inbox[queue]
+                self._turn.remove(queue)
+                self._turn.append(queue)
+                return self.consumers.next(queue) or consumer, claim
+        return None
+
+    def _claim(self, consumer: Consumer, rotation: list[str], now: float) -> None:
+        """Fetch a window of messages for one consumer, and others of its channel alike."""
+        queues = [consumer.queue]
+        if consumer.shared and len(rotation) > 1:
+            start = rotation.index(consumer.queue)
+            for queue in (*rotation[start + 1 :], *rotation[:start]):
+                other = self.consumers.peek(queue)
+                if (
+                    other is not None
+                    and other.channel is consumer.channel
+                    and other.shared
+                    and other.no_ack == consumer.no_ack
+                    and queue not in self._inbox
+                    and self._dry.get(queue, 0.0) <= now
+                ):
+                    queues.append(queue)
+        window = max(self.store.claim_window, 1)
+        credit = consumer.credit()
+        if credit is not None:
+            held = sum(
+                len(inbox)
+                for queue, inbox in self._inbox.items()
+                if any(c.queue == queue and c.channel is consumer.channel for c in self.consumers)
+            )
+            credit -= held
+            if credit <= 0:
+                return
+            window = min(window, credit)
+        self.keeper.tick()
+        claims = self.store.claim(queues, window)
+        if claims:
+            self.keeper.hold(claims)
+            self.prefer(claims)
+        else:
+            for queue in queues:
+                self._dry[queue] = now + _DRY_TIME
+
+    def wait(self, timeout: float | None) -> bool:
+        """Sleep until there may be something to hand out; whether there may."""
+        self.keeper.flush()
+        self._dry.clear()
+        self.waiting = True  # before credit is read: who returns some later interrupts us
+        try:
+            return self.store.wait(self.wanted(), timeout)
+        finally:
+            self.waiting = False
+
+    def wanted(self) -> list[str]:
+        """Queues that a consumer with credit waits on, the next one first."""
+        return [queue for queue in self._rotation() if self.consumers.peek(queue) is not None]
+
+    def credit_returned(self) -> None:
+        """Called after an acknowledgement: a drain without credit may go on."""
+        if self.waiting:
+            self.store.interrupt()

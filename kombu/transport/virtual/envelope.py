@@ -1,0 +1,142 @@
+"""The message as it is stored, and its way back to a :class:`Message`.
+
+The format is recorded in ``docs``: a plain dict of ``body`` (text), ``content-type``,
+``content-encoding``, ``headers`` and ``properties``; ``properties`` holds what AMQP keeps
+beside the body, ``delivery_info``, ``body_encoding`` and ``delivery_tag``.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from kombu.message import Message as BaseMessage
+from kombu.transport.virtual.errors import InvalidEnvelope
+from kombu.transport.virtual.store import Claim, Envelope
+
+#: Property that carries a message's absolute deadline (unix seconds); read by every process.
+EXPIRES_AT = "x-expires-at"
+
+
+class Codec(Protocol):
+    """A body encoding: bytes or text to text and back."""
+
+    def encode(self, s: bytes | str, /) -> str: ...
+
+    def decode(self, s: str, /) -> bytes: ...
+
+
+class Base64:
+    """The default body encoding."""
+
+    def encode(self, s: bytes | str) -> str:
+        """Text of any bytes."""
+        return base64.b64encode(s.encode() if isinstance(s, str) else s).decode("ascii")
+
+    def decode(self, s: str | bytes) -> bytes:
+        """The bytes of what :meth:`encode` made."""
+        return base64.b64decode(s)
+
+
+class LeasedEnvelope(dict[str, Any]):
+    """An envelope that remembers the claim it is held under."""
+
+    __slots__ = ("claim",)
+
+    claim: Claim
+
+    def __init__(self, message: Mapping[str, Any], claim: Claim) -> None:
+        super().__init__(message)
+        self.claim = claim
+
+
+def claim_of(raw: object) -> Claim | None:
+    """The claim an envelope is held under; ``None`` for envelopes of classic ``_get`` hooks."""
+    return raw.claim if isinstance(raw, LeasedEnvelope) else None
+
+
+def leased(claim: Claim) -> LeasedEnvelope:
+    """The claimed envelope, marked ``redelivered`` where it was delivered before."""
+    raw = LeasedEnvelope(claim.message, claim)
+    if claim.redelivered:
+        raw["redelivered"] = True
+        properties = raw.get("properties")
+        if isinstance(properties, dict):
+            info = properties.get("delivery_info")
+            info = dict(info) if isinstance(info, dict) else {}
+            raw["properties"] = {**properties, "delivery_info": {**info, "redelivered": True}}
+    return raw
+
+
+def check(raw: object) -> None:
+    """Raise :class:`InvalidEnvelope` unless ``raw`` can be made a message of."""
+    if not isinstance(raw, Mapping):
+        raise InvalidEnvelope(f"not a message but {type(raw).__name__}")
+    properties = raw.get("properties")
+    if not isinstance(properties, Mapping):
+        raise InvalidEnvelope("message has no properties")
+    if "delivery_tag" not in properties:
+        raise InvalidEnvelope("message has no delivery_tag in its properties")
+    if not isinstance(raw.get("headers") or {}, Mapping):
+        raise InvalidEnvelope("headers of the message are not a mapping")
+
+
+class Message(BaseMessage):
+    """A message received through a virtual channel.
+
+    Arguments:
+        payload: the envelope.
+        channel: where to acknowledge it.
+
+    Raises:
+        InvalidEnvelope: (also a KeyError and a ValueError) when the payload is no message.
+    """
+
+    #: The lease this message is held under; ``None`` on channels with classic hooks.
+    claim: Claim | None = None
+
+    def __init__(self, payload: Envelope, channel: Any = None, **kwargs: Any) -> None:
+        check(payload)
+        self._raw = payload
+        properties = payload["properties"]
+        body = payload.get("body")
+        if body:
+            body = channel.decode_body(body, properties.get("body_encoding"))
+        kwargs.update(
+            body=body,
+            delivery_tag=properties["delivery_tag"],
+            content_type=payload.get("content-type"),
+            content_encoding=payload.get("content-encoding"),
+            headers=payload.get("headers"),
+            properties=properties,
+            delivery_info=properties.get("delivery_info"),
+            postencode="utf-8",
+        )
+        super().__init__(channel=channel, **kwargs)
+        self.claim = claim_of(payload)
+
+    def serializable(self) -> Envelope:
+        """The envelope to store again: body decompressed, ``compression`` header dropped."""
+        properties = self.properties
+        body, _ = self.channel.encode_body(self.body, properties.get("body_encoding"))
+        if isinstance(body, bytes):
+            body = body.decode("utf-8")
+        headers = dict(self.headers or {})
+        headers.pop("compression", None)
+        return {
+            "body": body,
+            "properties": properties,
+            "content-type": self.content_type,
+            "content-encoding": self.content_encoding,
+            "headers": headers,
+        }
+
+
+def clamp_priority(value: Any, minimum: int = 0, maximum: int = 9, default: int = 0) -> int:
+    """The priority of a message, forced into range; ``default`` for what is no number."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        return default
+    return max(minimum, min(number, maximum))

@@ -1,0 +1,202 @@
+"""Settlements that leave together, and leases that are kept alive."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable
+from weakref import ref
+
+from kombu.log import get_logger
+from kombu.transport.virtual.store import Claim, Store
+
+logger = get_logger(__name__)
+
+#: Acknowledgements wait for company no longer than this many seconds.
+GATHER_TIME = 0.005
+
+#: Nor for more than this many others.
+GATHER_COUNT = 100
+
+
+class LeaseKeeper:
+    """Holds the claims of one store: renews their leases and settles them in batches.
+
+    One small daemon thread per store with leases, started with the first claim; it ends
+    with the store. Safe for use by threads. A forked child starts with nothing held and
+    settles nothing of its parent's.
+
+    Arguments:
+        store: whose claims these are.
+        max_hold: seconds after which a claim is not renewed any more though its owner
+            lives; ``None``: for as long as it lives.
+    """
+
+    def __init__(self, store: Store, max_hold: float | None = None) -> None:
+        self.store = store
+        self.max_hold = max_hold
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._pid = os.getpid()
+        self._held: dict[int, tuple[Claim, float]] = {}
+        self._acks: list[Claim] = []
+        self._oldest = 0.0
+        self._renewed = time.monotonic()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def hold(self, claims: Iterable[Claim]) -> None:
+        """Keep these claims' leases alive until they are settled."""
+        if self.store.lease is None:
+            return
+        self._after_fork()
+        now = time.monotonic()
+        with self._lock:
+            if not self._held:
+                self._renewed = now
+            self._held.update((id(claim), (claim, now)) for claim in claims)
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(
+                    target=_keep, args=(ref(self), self._wake), name="kombu-leases", daemon=True
+                )
+                self._thread.start()
+
+    def ack(self, claims: Iterable[Claim], now: bool) -> None:
+        """Settle as done.
+
+        Arguments:
+            now: in this call, so that a failure is raised here; otherwise with others,
+                within a few milliseconds.
+        """
+        self._after_fork()
+        with self._lock:
+            if not self._acks:
+                self._oldest = time.monotonic()
+            self._acks.extend(claims)
+            waiting = len(self._acks)
+        if now or waiting >= GATHER_COUNT:
+            self.flush()
+        else:
+            self._gather()
+
+    def _gather(self) -> None:
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None and not self._closed:
+                    self._thread = threading.Thread(
+                        target=_keep, args=(ref(self), self._wake), name="kombu-leases", daemon=True
+                    )
+                    self._thread.start()
+        self._wake.set()
+
+    def settle(self, releases: Iterable[Claim] = (), rejects: Iterable[Claim] = ()) -> None:
+        """Settle at once, together with the acknowledgements that are waiting.
+
+        Raises:
+            a connection or channel error of the transport; nothing is forgotten then, and
+            the leases run out by themselves.
+        """
+        self._after_fork()
+        released, rejected = list(releases), list(rejects)
+        with self._lock:
+            acks, self._acks = self._acks, []
+        if not (acks or released or rejected):
+            return
+        try:
+            self.store.settle(acks, released, rejected)
+        except Exception:
+            with self._lock:
+                self._acks[:0] = acks
+            raise
+        with self._lock:
+            for claim in (*acks, *released, *rejected):
+                self._held.pop(id(claim), None)
+
+    def flush(self) -> None:
+        """Settle the acknowledgements that are waiting."""
+        if self._acks:
+            self.settle()
+
+    def renew(self) -> None:
+        """Renew what is held, when a third of the lease has passed."""
+        lease = self.store.lease
+        now = time.monotonic()
+        if lease is None or not self._held or now - self._renewed < lease / 3:
+            return
+        self._after_fork()
+        with self._lock:
+            self._renewed = now
+            if self.max_hold is not None:
+                for key, (claim, since) in list(self._held.items()):
+                    if now - since > self.max_hold:
+                        logger.warning("%r is held for too long: not renewed any more", claim)
+                        del self._held[key]
+            claims = [claim for claim, _ in self._held.values()]
+        if claims:
+            self.store.renew(claims)
+
+    def tick(self) -> None:
+        """What is due: overdue acknowledgements and renewals."""
+        if self._acks and time.monotonic() - self._oldest >= GATHER_TIME:
+            self.flush()
+        self.renew()
+
+    def pause(self) -> float | None:
+        """Seconds until :meth:`tick` has something to do; ``None``: until more comes."""
+        if self._acks:
+            return max(GATHER_TIME - (time.monotonic() - self._oldest), 0.0005)
+        if self._held and self.store.lease is not None:
+            return max(self.store.lease / 3 - (time.monotonic() - self._renewed), 0.001)
+        return None
+
+    def close(self) -> None:
+        """Settle what is waiting and stop; called before the store is closed."""
+        try:
+            self.flush()
+        finally:
+            self._closed = True
+            self._wake.set()
+
+    def abandon(self) -> None:
+        """Stop and forget everything without touching the store (after a fork, or its loss)."""
+        self._closed = True
+        with self._lock:
+            self._acks.clear()
+            self._held.clear()
+        self._wake.set()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the thread has to end."""
+        return self._closed or self._pid != os.getpid()
+
+    def _after_fork(self) -> None:
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._lock = threading.Lock()
+            self._wake = threading.Event()
+            self._thread = None
+            self._held = {}
+            self._acks = []
+
+
+def _keep(keeper_ref: ref[LeaseKeeper], wake: threading.Event) -> None:
+    """The thread: holds no reference to the keeper while it sleeps."""
+    failures = 0
+    while True:
+        keeper = keeper_ref()
+        if keeper is None or keeper.finished:
+            return
+        try:
+            keeper.tick()
+            failures = 0
+        except Exception as exc:  # noqa: BLE001 - the drain loop meets it too, and raises it
+            failures += 1
+            logger.warning("could not settle or renew (%d in a row): %r", failures, exc)
+        pause = keeper.pause()
+        if failures:
+            pause = max(pause or 0.0, min(0.1 * 2**failures, 5.0))
+        del keeper
+        wake.wait(30.0 if pause is None else pause)
+        wake.clear()

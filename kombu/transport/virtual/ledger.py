@@ -1,0 +1,148 @@
+"""Deliveries that are out to consumers: credit and settlement as pure state, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class _Credit:
+    """What one consumer may hold: ``limit`` 0 is unlimited."""
+
+    limit: int = 0
+    held: int = 0
+
+
+@dataclass(frozen=True)
+class Delivery(Generic[Item]):
+    """One message given out and not settled yet."""
+
+    tag: Any
+    item: Item
+    consumer: str | None
+
+
+class Ledger(Generic[Item]):
+    """What a channel has given out, in the order it was delivered.
+
+    Safe for use from several threads. A delivery for ``consumer=None`` (basic.get) takes no
+    credit, as AMQP has it.
+
+    Arguments:
+        limit: how many deliveries the channel's consumers may hold together; 0: no limit.
+    """
+
+    def __init__(self, limit: int = 0) -> None:
+        self._lock = RLock()
+        self._limit = limit
+        self._held = 0
+        self._out: dict[Any, Delivery[Item]] = {}
+        self._credits: dict[str, _Credit] = {}
+
+    def __len__(self) -> int:
+        return len(self._out)
+
+    def __contains__(self, tag: object) -> bool:
+        return tag in self._out
+
+    def get(self, tag: Any) -> Item:
+        """The item delivered under ``tag``; KeyError when it is not out."""
+        return self._out[tag].item
+
+    @property
+    def deliveries(self) -> list[Delivery[Item]]:
+        """All that is out, oldest first (a copy)."""
+        with self._lock:
+            return list(self._out.values())
+
+    # ---- credit
+
+    def set_limit(self, limit: int) -> None:
+        """Change the limit of the channel; takes effect on what is out already."""
+        self._limit = max(limit, 0)
+
+    def open_consumer(self, consumer: str, limit: int = 0) -> None:
+        """Start a consumer with a limit of its own; 0: none."""
+        with self._lock:
+            held = sum(entry.consumer == consumer for entry in self._out.values())
+            self._credits[consumer] = _Credit(max(limit, 0), held)
+
+    def close_consumer(self, consumer: str) -> None:
+        """End a consumer; its deliveries stay out and stay counted by the channel."""
+        with self._lock:
+            self._credits.pop(consumer, None)
+
+    def credit(self, consumer: str | None = None) -> int | None:
+        """How many more deliveries fit; ``None`` when there is no limit.
+
+        Arguments:
+            consumer: also heed this consumer's limit; ``None``: only the channel's.
+        """
+        with self._lock:
+            credit = max(self._limit - self._held, 0) if self._limit else None
+            own = self._credits.get(consumer) if consumer is not None else None
+            if own is not None and own.limit:
+                left = max(own.limit - own.held, 0)
+                credit = left if credit is None else min(credit, left)
+            return credit
+
+    # ---- deliveries
+
+    def deliver(self, tag: Any, item: Item, consumer: str | None) -> None:
+        """Note that ``item`` went out under ``tag``.
+
+        Raises:
+            ValueError: the tag is out already.
+        """
+        with self._lock:
+            if tag in self._out:
+                raise ValueError(f"delivery tag {tag!r} is already out")
+            self._out[tag] = Delivery(tag, item, consumer)
+            self._count(consumer, 1)
+
+    def settle(self, tag: Any, multiple: bool = False) -> list[Delivery[Item]]:
+        """Take out what an acknowledgement or a rejection of ``tag`` means, oldest first.
+
+        Arguments:
+            multiple: everything delivered up to and including the tag; with an empty tag
+                (``0``, ``""`` or ``None``) everything that is out (AMQP 0-9-1, basic.ack).
+
+        Returns:
+            nothing when the tag is not out: no credit comes of it.
+        """
+        with self._lock:
+            if multiple and not tag:
+                return self.take_all()
+            if tag not in self._out:
+                return []
+            if not multiple:
+                tags = [tag]
+            else:
+                tags = []
+                for each in self._out:
+                    tags.append(each)
+                    if each == tag:
+                        break
+            return [self._take(each) for each in tags]
+
+    def take_all(self) -> list[Delivery[Item]]:
+        """Take everything out (recover, close), oldest first."""
+        with self._lock:
+            return [self._take(tag) for tag in list(self._out)]
+
+    def _take(self, tag: Any) -> Delivery[Item]:
+        entry = self._out.pop(tag)
+        self._count(entry.consumer, -1)
+        return entry
+
+    def _count(self, consumer: str | None, change: int) -> None:
+        if consumer is None:
+            return
+        self._held += change
+        own = self._credits.get(consumer)
+        if own is not None:
+            own.held += change

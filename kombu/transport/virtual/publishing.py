@@ -1,0 +1,393 @@
+"""Publishing verbs of a virtual channel: envelope, routing, storing, returning."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from amqp.exceptions import ChannelError, MessageNacked, error_for_code
+
+from kombu.exceptions import BatchPublishError
+from kombu.log import get_logger
+from kombu.transport.base import Publish
+from kombu.transport.virtual import policy as policies
+from kombu.transport.virtual.envelope import clamp_priority
+from kombu.transport.virtual.errors import UndeliverableWarning, channel_closed
+from kombu.transport.virtual.exchange_types import STANDARD_EXCHANGE_TYPES, ExchangeType
+from kombu.transport.virtual.hooks import overrides
+from kombu.transport.virtual.policy import QueuePolicy, Reason
+from kombu.transport.virtual.store import Envelope, PartialPutError, Put, QueueFull, Store
+from kombu.utils.uuid import uuid
+
+logger = get_logger(__name__)
+
+_STANDARD = frozenset(STANDARD_EXCHANGE_TYPES.values())
+_UNDELIVERABLE = (
+    "Message could not be delivered: No queues bound to exchange {exchange!r} "
+    "using binding key {routing_key!r}."
+)
+
+
+class PublishVerbs:
+    """What a channel does to publish; mixed into :class:`~.channel.Channel`."""
+
+    closed: bool
+    body_encoding: str | None
+    codecs: Mapping[str, Any]
+    deadletter_queue: str | None
+    default_priority: int
+    min_priority: int
+    max_priority: int
+    exchange_types: Mapping[str, Any]
+    strict: bool
+    connection: Any
+    topology: Any
+    events: Any
+
+    # ---- envelope
+
+    def encode_body(self, body: Any, encoding: str | None = None) -> tuple[Any, str | None]:
+        """The body as it is stored, and the encoding to record for it."""
+        codec = self.codecs.get(encoding) if encoding else None
+        return (codec.encode(body) if codec is not None else body), encoding
+
+    def decode_body(self, body: Any, encoding: str | None = None) -> Any:
+        """The body as it was before :meth:`encode_body`.
+
+        Raises:
+            ValueError: the encoding is not known here.
+        """
+        if not encoding:
+            return body
+        codec = self.codecs.get(encoding)
+        if codec is not None:
+            return codec.decode(body)
+        try:
+            return body.encode(encoding) if isinstance(body, str) else body
+        except LookupError:
+            raise ValueError(f"unknown body_encoding {encoding!r} of a message") from None
+
+    def prepare_message(
+        self,
+        body: Any,
+        priority: int | None = None,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+        headers: dict[str, Any] | None = None,
+        properties: dict[str, Any] | None = None,
+    ) -> Envelope:
+        """The envelope of a serialized body."""
+        properties = {} if properties is None else properties
+        properties.setdefault("delivery_info", {})
+        properties.setdefault("priority", self.default_priority if priority is None else priority)
+        return {
+            "body": body,
+            "content-encoding": content_encoding,
+            "content-type": content_type,
+            "headers": headers or {},
+            "properties": properties,
+        }
+
+    def _inplace_augment_message(self, message: Envelope, exchange: str, routing_key: str) -> None:
+        """Encode the body, and note where the message goes and its delivery tag."""
+        properties = message["properties"]
+        message["body"], body_encoding = self.encode_body(message["body"], self.body_encoding)
+        properties["delivery_info"].update(exchange=exchange, routing_key=routing_key)
+        properties["body_encoding"] = body_encoding
+        properties["delivery_tag"] = self._next_delivery_tag()
+
+    def _next_delivery_tag(self) -> str:
+        return uuid()
+
+    def _get_message_priority(self, message: Envelope, reverse: bool = False) -> int:
+        """The message's priority within limits; ``reverse`` for backends where 0 comes first."""
+        priority = clamp_priority(
+            message["properties"].get("priority"),
+            self.min_priority,
+            self.max_priority,
+            self.default_priority,
+        )
+        return self.max_priority - priority if reverse else priority
+
+    # ---- routing
+
+    def typeof(self, exchange: str, default: str = "direct") -> Any:
+        """The exchange type object that routes for ``exchange``."""
+        name = self.topology.exchange_type(exchange) or default
+        types = self.exchange_types
+        return types[name] if name in types else types[default]
+
+    def get_table(self, exchange: str) -> Iterable[Any]:
+        """Hook: the bindings of ``exchange``, ``(routing_key, pattern, queue)`` each."""
+        shared = self.topology.shared
+        if shared is not None:
+            return list(shared.bindings(exchange))
+        return self.topology.state.exchanges[exchange]["table"]
+
+    def _lookup(
+        self,
+        exchange: str,
+        routing_key: str,
+        default: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+    ) -> Sequence[str]:
+        """Hook: the queues a message goes to.
+
+        Arguments:
+            default: where to send what nothing matches; the option ``deadletter_queue``.
+        """
+        if default is None:
+            default = self.deadletter_queue
+        if not exchange:
+            return [routing_key or default or ""]
+        kind: ExchangeType = self.typeof(exchange)
+        if self._routes_by_table or type(kind) not in _STANDARD:
+            try:
+                table = self.get_table(exchange)
+            except KeyError:
+                table = ()
+            queues: Sequence[str] = list(kind.lookup(table, exchange, routing_key, default) or ())
+        else:
+            queues = self.topology.route(exchange, routing_key, headers)
+        if not queues and default is not None and kind.type != "topic":
+            self._warn_unroutable(exchange, routing_key)
+            self._new_queue(default)
+            return [default]
+        return queues
+
+    @property
+    def _routes_by_table(self) -> bool:
+        """Whether the bindings are kept by an override of ``get_table``."""
+        return type(self).get_table is not PublishVerbs.get_table
+
+    def _warn_unroutable(self, exchange: str, routing_key: str) -> None:
+        """Tell once per exchange and key that messages go nowhere."""
+        if self.connection.first_time(("unroutable", exchange, routing_key)):
+            warnings.warn(
+                _UNDELIVERABLE.format(exchange=exchange, routing_key=routing_key),
+                UndeliverableWarning,
+                stacklevel=6,
+            )
+
+    # ---- publishing
+
+    def basic_publish(
+        self, message: Envelope, exchange: str, routing_key: str, **kwargs: Any
+    ) -> None:
+        """Publish; returns once the message is safe in all its queues.
+
+        Arguments:
+            mandatory: give the message to the callbacks in ``events["basic_return"]`` when
+                no queue receives it; without any, raise.
+            kwargs: handed on to the ``_put`` hook.
+
+        Raises:
+            NotFound: 404, under ``strict``; the exchange is not declared.
+            ChannelError: 312; ``mandatory``, no queue, and nobody to return it to.
+            MessageNacked: a queue refused it (``x-overflow``), with ``confirm_publish``.
+        """
+        self._require_open("Basic.publish")
+        exchange = exchange or ""
+        if self.strict and exchange:
+            self.topology.require_exchange(exchange, "Basic.publish")
+        self._inplace_augment_message(message, exchange, routing_key)
+        if not exchange:
+            self._put_routed((routing_key,), message, kwargs)
+        else:
+            self.typeof(exchange).deliver(message, exchange, routing_key, **kwargs)
+
+    def _deliver_routed(
+        self, message: Envelope, exchange: str, routing_key: str, **kwargs: Any
+    ) -> None:
+        """What exchange types do by default: look up, then put into each queue."""
+        self._put_routed(self._queues_for(message, exchange, routing_key, kwargs), message, kwargs)
+
+    def _deliver_fanout(
+        self, message: Envelope, exchange: str, routing_key: str, **kwargs: Any
+    ) -> None:
+        """What fanout exchanges do: through the backend's own, where there is one."""
+        if self.supports_fanout:
+            self._put_fanout(exchange, message, routing_key, **kwargs)
+        else:
+            self._deliver_routed(message, exchange, routing_key, **kwargs)
+
+    def _put_fanout(
+        self, exchange: str, message: Envelope, routing_key: str, **kwargs: Any
+    ) -> None:
+        """Hook: publish to all queues bound to a fanout exchange."""
+        fanout = self.connection.fanout
+        if fanout is None:
+            self._deliver_routed(message, exchange, routing_key, **kwargs)
+        elif fanout.publish(exchange, routing_key, message) == 0 and kwargs.get("mandatory"):
+            self._return_message(message, exchange, routing_key)
+
+    def _queues_for(
+        self, message: Envelope, exchange: str, routing_key: str, kwargs: Mapping[str, Any]
+    ) -> Sequence[str]:
+        headers = message.get("headers")
+        if self._hooked_lookup:
+            queues = self._lookup(exchange, routing_key)
+        else:
+            queues = self._lookup(exchange, routing_key, None, headers)
+        if not queues:
+            if kwargs.get("mandatory"):
+                self._return_message(message, exchange, routing_key)
+            else:
+                self._warn_unroutable(exchange, routing_key)
+        return queues
+
+    @property
+    def _hooked_lookup(self) -> bool:
+        return overrides(type(self), PublishVerbs, "_lookup")
+
+    def _return_message(self, message: Envelope, exchange: str, routing_key: str) -> None:
+        """basic.return (AMQP 0-9-1, 1.8.3.6): 312 NO_ROUTE."""
+        error = error_for_code(312, "NO_ROUTE", (60, 50), ChannelError)
+        error.reply_code = 312
+        callbacks = list(self.events.get("basic_return") or ())
+        if not callbacks:
+            error.reply_text = error.message = (
+                f"NO_ROUTE - mandatory message to exchange {exchange!r} with routing key "
+                f"{routing_key!r} reached no queue"
+            )
+            raise error
+        returned = self.message_to_python(message)
+        for callback in callbacks:
+            callback(error, exchange, routing_key, returned)
+
+    # ---- storing
+
+    def _put(self, queue: str, message: Envelope, **kwargs: Any) -> None:
+        self._backend.put((self._put_of(queue, message),))
+
+    def _put_of(self, queue: str, message: Envelope) -> Put:
+        return policies.put_of(queue, message, self.topology.policy(queue), time.time())
+
+    @property
+    def _hooked_put(self) -> bool:
+        """Whether a third party's ``_put`` has to see every message."""
+        return overrides(type(self), PublishVerbs, "_put")
+
+    def _put_routed(
+        self, queues: Sequence[str], message: Envelope, kwargs: Mapping[str, Any]
+    ) -> None:
+        """Put one message into all its queues."""
+        full: BaseException | None = None
+        if len(queues) == 1 or self._hooked_put:
+            for queue in queues:
+                try:
+                    self._put(queue, message, **kwargs)
+                except QueueFull as exc:
+                    full = exc
+        elif queues:
+            try:
+                self._backend.put([self._put_of(queue, message) for queue in queues])
+            except PartialPutError as exc:
+                for error in exc.failed.values():
+                    if not isinstance(error, QueueFull):
+                        raise error from exc
+                    full = error
+        for queue in queues:
+            record = self.topology.queues.get(queue)
+            if record is not None and record.policy is not None and record.policy.bounded:
+                self._after_bounded_put(queue, record.policy)
+        if full is not None:
+            self._refused(full)
+
+    def _refused(self, error: BaseException) -> None:
+        if self.confirm_publish:
+            raise MessageNacked(str(error)) from error
+        if self.connection.first_time(("full", str(error))):
+            warnings.warn(f"{error}: message refused", UndeliverableWarning, stacklevel=6)
+
+    def _after_bounded_put(self, queue: str, policy: QueuePolicy) -> None:
+        self.connection.sweep(self)
+
+    def basic_publish_many(
+        self, publishes: Sequence[Publish], timeout: float | None = None
+    ) -> None:
+        """Publish messages in order, in as few round trips as the backend allows.
+
+        Raises:
+            BatchPublishError: some are not stored; ``failed``: index -> exception.
+        """
+        self._require_open("Basic.publish")
+        if self._hooked_put or overrides(
+            type(self), PublishVerbs, "basic_publish", "_put_fanout", "_deliver_routed"
+        ):
+            super().basic_publish_many(publishes, timeout)  # type: ignore[misc]
+            return
+        puts: list[Put] = []
+        origin: list[int] = []
+        failed: dict[int, BaseException] = {}
+        for index, (message, exchange, routing_key, options) in enumerate(publishes):
+            try:
+                kind = self.typeof(exchange) if exchange else None
+                plain = kind is None or type(kind) in _STANDARD
+                if not plain or (getattr(kind, "type", "") == "fanout" and self.connection.fanout):
+                    self.basic_publish(message, exchange, routing_key, **options)
+                    continue
+                if self.strict and exchange:
+                    self.topology.require_exchange(exchange, "Basic.publish")
+                self._inplace_augment_message(message, exchange or "", routing_key)
+                queues = (
+                    self._queues_for(message, exchange, routing_key, options)
+                    if exchange
+                    else (routing_key,)
+                )
+                made = [self._put_of(queue, message) for queue in queues]
+            except (ChannelError, MessageNacked, ValueError) as exc:
+                failed[index] = exc
+                continue
+            puts.extend(made)
+            origin.extend([index] * len(made))
+        if puts:
+            try:
+                self._backend.put(puts)
+            except PartialPutError as exc:
+                failed.update((origin[at], error) for at, error in exc.failed.items())
+            except QueueFull as exc:
+                failed[origin[0]] = exc
+            if any((self.topology.policy(put.queue) or QueuePolicy()).bounded for put in puts):
+                self.connection.sweep(self)
+        if failed:
+            raise BatchPublishError(
+                f"{len(failed)} of {len(publishes)} messages were refused", failed=failed
+            )
+
+    # ---- dead letters
+
+    def _dead_letter(self, queue: str, message: Envelope, reason: Reason) -> bool:
+        """Publish to the queue's dead letter exchange; whether it has one."""
+        policy = self.topology.policy(queue)
+        if policy is None or policy.dead_letter_exchange is None:
+            return False
+        exchange = policy.dead_letter_exchange
+        key = policies.dead_letter_key(policy, message)
+        dead = policies.dead_letter(message, queue, reason, time.time())
+        dead["properties"]["delivery_info"] = {"exchange": exchange, "routing_key": key}
+        dead["properties"]["delivery_tag"] = self._next_delivery_tag()
+        queues = self.topology.route(exchange, key, dead.get("headers"))
+        if reason != "rejected":
+            queues = [each for each in queues if not policies.is_cycle(message, each)]
+        if not queues:
+            logger.warning(
+                "dead letter of queue %r (%s) reaches no queue: exchange %r, routing key %r",
+                queue, reason, exchange, key,
+            )  # fmt: skip
+        self._put_routed(queues, dead, {})
+        return True
+
+    def _require_open(self, method: str) -> None:
+        if self.closed:
+            raise channel_closed(method)
+
+    if TYPE_CHECKING:  # hooks and parts of the channel that these verbs call
+        supports_fanout: bool
+        confirm_publish: bool
+        _backend: Store
+
+        def _new_queue(self, queue: str, **kwargs: Any) -> None: ...
+        def message_to_python(self, raw_message: Any) -> Any: ...
