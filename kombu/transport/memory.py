@@ -30,30 +30,58 @@ from kombu.transport.virtual.store import (
 )
 from kombu.transport.virtual.topology import Topology
 
-_order = itertools.count()
+_numbers = itertools.count(1)
 
 
 class _Item:
-    """One message in one queue."""
+    """One message in one queue; never changed once it was taken out of it."""
 
     __slots__ = (
-        "deliveries", "expires_at", "gone", "key", "message", "queue", "ready_at", "redelivered",
+        "deliveries",
+        "expires_at",
+        "gone",
+        "key",
+        "message",
+        "queue",
+        "ready_at",
         "size",
-    )  # fmt: skip
+    )
 
-    def __init__(self, put: Put) -> None:
-        self.message = put.message
-        self.queue: MemoryQueue | None = None
-        self.key = (-put.priority, next(_order))
-        self.ready_at = put.ready_at
-        self.expires_at = put.expires_at
-        self.redelivered = False
-        self.deliveries = 0
-        self.size = 0
+    def __init__(
+        self,
+        queue: MemoryQueue,
+        message: Envelope,
+        key: tuple[int, int],
+        ready_at: float | None,
+        expires_at: float | None,
+        size: int = 0,
+        deliveries: int = 0,
+    ) -> None:
+        self.queue = queue
+        self.message = message
+        #: Priority, highest first, then age: a message that returns takes its old place.
+        self.key = key
+        self.ready_at = ready_at
+        self.expires_at = expires_at
+        self.size = size
+        self.deliveries = deliveries
+        #: Whether it was taken out; what is gone may stay in the heaps for a while.
         self.gone = False
 
     def __lt__(self, other: _Item) -> bool:
         return self.key < other.key
+
+    def returned(self) -> _Item:
+        """The same message to put back, delivered once more."""
+        return _Item(
+            self.queue,
+            self.message,
+            self.key,
+            None,
+            self.expires_at,
+            self.size,
+            self.deliveries + 1,
+        )
 
 
 class MemoryQueue:
@@ -62,35 +90,68 @@ class MemoryQueue:
     def __init__(self, spec: QueueSpec) -> None:
         self.name = spec.name
         self.policy = QueuePolicy.of(spec.arguments)
-        self.ready: list[_Item] = []
-        self.delayed: list[tuple[float, int, _Item]] = []
+        self.count = 0
         self.bytes = 0
         #: Events of those who wait for messages of this queue.
         self.waiters: set[threading.Event] = set()
+        self._ready: list[_Item] = []
+        self._delayed: list[tuple[float, int, _Item]] = []
 
     def add(self, item: _Item) -> None:
-        heapq.heappush(self.ready, item)
+        """Make a message ready, and wake who waits for it."""
+        heapq.heappush(self._ready, item)
+        self.count += 1
         self.bytes += item.size
+        for waiter in self.waiters:
+            waiter.set()
 
-    def take(self) -> _Item:
-        item = heapq.heappop(self.ready)
+    def hold_back(self, item: _Item, until: float) -> None:
+        """Keep a message until its time has come."""
+        heapq.heappush(self._delayed, (until, item.key[1], item))
+        for waiter in self.waiters:
+            waiter.set()
+
+    def take(self) -> _Item | None:
+        """Take out the next message."""
+        while self._ready:
+            item = heapq.heappop(self._ready)
+            if not item.gone:
+                self.remove(item)
+                return item
+        return None
+
+    def remove(self, item: _Item) -> None:
+        """Take out a ready message, wherever it stands."""
+        item.gone = True
+        self.count -= 1
         self.bytes -= item.size
-        return item
 
-    def over(self, policy: QueuePolicy) -> bool:
-        return (policy.max_length is not None and len(self.ready) > policy.max_length) or (
-            policy.max_bytes is not None and self.bytes > policy.max_bytes
-        )
+    def drop(self) -> int:
+        """Drop the ready messages; how many there were."""
+        count = self.count
+        for item in self._ready:
+            item.gone = True
+        self._ready = []
+        self.count = self.bytes = 0
+        return count
 
-    def full(self, policy: QueuePolicy, size: int) -> bool:
-        return (policy.max_length is not None and len(self.ready) >= policy.max_length) or (
+    def over(self, policy: QueuePolicy, extra: int = 0, size: int = 0) -> bool:
+        """Whether it is too long, with ``extra`` more messages of ``size`` bytes."""
+        return (policy.max_length is not None and self.count + extra > policy.max_length) or (
             policy.max_bytes is not None and self.bytes + size > policy.max_bytes
         )
 
-    def mature(self, now: float) -> None:
-        """Make the messages ready whose delay is over."""
-        while self.delayed and self.delayed[0][0] <= now:
-            self.add(heapq.heappop(self.delayed)[2])
+    def mature(self, now: float) -> float | None:
+        """Make ready what was held back for long enough; when the next one will be."""
+        delayed = self._delayed
+        while delayed and delayed[0][0] <= now:
+            self.add(heapq.heappop(delayed)[2])
+        return delayed[0][0] if delayed else None
+
+    @property
+    def messages(self) -> list[Envelope]:
+        """The ready messages, the next one first."""
+        return [item.message for item in sorted(self._ready) if not item.gone]
 
 
 class MemoryBroker:
@@ -122,13 +183,14 @@ class MemoryBroker:
         """Set aside what is past its time; call with the lock held."""
         while self.due and self.due[0][0] <= now:
             item = heapq.heappop(self.due)[2]
-            queue = item.queue
-            if item.gone or queue is None or item not in queue.ready:
-                continue
-            queue.ready.remove(item)
-            heapq.heapify(queue.ready)
-            queue.bytes -= item.size
-            self.discards.append(("expired", item))
+            if not item.gone:
+                item.queue.remove(item)
+                self.discards.append(("expired", item))
+
+    def expires(self, item: _Item) -> None:
+        """Look after a message's time; call with the lock held."""
+        if item.expires_at is not None:
+            heapq.heappush(self.due, (item.expires_at, item.key[1], item))
 
 
 class MemoryStore(Store):
@@ -157,7 +219,7 @@ class MemoryStore(Store):
 
     def __init__(self, broker: MemoryBroker) -> None:
         self.broker = broker
-        self._claims: dict[int, tuple[Claim, _Item]] = {}
+        self._claims: dict[int, _Item] = {}
         self._wake = threading.Event()
         self._interrupted = False
         self._closed = False
@@ -180,37 +242,27 @@ class MemoryStore(Store):
         broker = self._open()
         with broker.lock:
             gone = broker.queues.pop(queue, None)
-            if gone is None:
-                return 0
-            for item in gone.ready:
-                item.gone = True
-            return len(gone.ready)
+            return 0 if gone is None else gone.drop()
 
     def exists(self, queue: str) -> bool:
         return queue in self._open().queues
 
     def size(self, queue: str) -> int:
         broker = self._open()
-        known = broker.queues.get(queue)
-        if known is None:
-            return 0
-        if known.delayed or broker.due:
-            with broker.lock:
-                now = time.time()
-                known.mature(now)
-                broker.expire(now)
-        return len(known.ready)
+        with broker.lock:
+            known = broker.queues.get(queue)
+            if known is None:
+                return 0
+            now = time.time()
+            known.mature(now)
+            broker.expire(now)
+            return known.count
 
     def purge(self, queue: str) -> int:
         broker = self._open()
         with broker.lock:
             known = broker.queues.get(queue)
-            if known is None:
-                return 0
-            gone, known.ready, known.bytes = known.ready, [], 0
-            for item in gone:
-                item.gone = True
-            return len(gone)
+            return 0 if known is None else known.drop()
 
     # ---- messages
 
@@ -230,50 +282,51 @@ class MemoryStore(Store):
 
     def _put_one(self, broker: MemoryBroker, put: Put) -> None:
         queue = broker.queues.get(put.queue) or broker.queue(put.queue)
-        item = _Item(put)
+        key = (-put.priority, next(_numbers))
+        item = _Item(queue, put.message, key, put.ready_at, put.expires_at)
         policy = queue.policy
         if policy is not None and policy.bounded:
             item.size = size_of(put.message)
-            if policy.overflow != "drop-head" and queue.full(policy, item.size):
+            if policy.overflow != "drop-head" and queue.over(policy, 1, item.size):
                 if policy.overflow == "reject-publish-dlx":
-                    item.queue = queue
                     broker.discards.append(("maxlen", item))
                 raise QueueFull(f"queue {put.queue!r} is full")
-        item.queue = queue
         if put.ready_at is not None:
-            heapq.heappush(queue.delayed, (put.ready_at, item.key[1], item))
+            queue.hold_back(item, put.ready_at)
         else:
             queue.add(item)
             if policy is not None and policy.bounded:
                 while queue.over(policy):
-                    broker.discards.append(("maxlen", queue.take()))
-        if put.expires_at is not None:
-            heapq.heappush(broker.due, (put.expires_at, item.key[1], item))
-        for waiter in queue.waiters:
-            waiter.set()
+                    oldest = queue.take()
+                    if oldest is not None:
+                        broker.discards.append(("maxlen", oldest))
+        broker.expires(item)
 
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
         broker = self._open()
         claims: list[Claim] = []
         with broker.lock:
-            if broker.due:
-                broker.expire(time.time())
+            now = time.time()
+            broker.expire(now)
             for name in queues:
                 queue = broker.queues.get(name)
                 if queue is None:
                     continue
-                if queue.delayed:
-                    queue.mature(time.time())
-                while queue.ready and len(claims) < limit:
-                    claims.append(self._hold(name, queue.take()))
+                queue.mature(now)
+                while len(claims) < limit:
+                    item = queue.take()
+                    if item is None:
+                        break
+                    claims.append(self._hold(item))
                 if len(claims) >= limit:
                     break
         return claims
 
-    def _hold(self, queue: str, item: _Item) -> Claim:
-        claim = Claim(queue, item.message, None, item.redelivered, item.deliveries)
-        claim.receipt = id(claim)
-        self._claims[claim.receipt] = (claim, item)
+    def _hold(self, item: _Item) -> Claim:
+        claim = Claim(
+            item.queue.name, item.message, next(_numbers), item.deliveries > 0, item.deliveries
+        )
+        self._claims[claim.receipt] = item
         return claim
 
     def sweep(self, limit: int) -> list[Discard]:
@@ -283,10 +336,7 @@ class MemoryStore(Store):
         with broker.lock:
             broker.expire(time.time())
             taken, broker.discards = broker.discards[:limit], broker.discards[limit:]
-            return [
-                Discard(reason, self._hold(item.queue.name if item.queue else "", item))
-                for reason, item in taken
-            ]
+            return [Discard(reason, self._hold(item)) for reason, item in taken]
 
     def settle(
         self,
@@ -307,18 +357,12 @@ class MemoryStore(Store):
         broker = self.broker
         with broker.lock:
             for receipt in receipts:
-                _, item = self._claims.pop(receipt, (None, None))
-                if item is None or item.queue is None:
+                item = self._claims.pop(receipt, None)
+                if item is None or broker.queues.get(item.queue.name) is not item.queue:
                     continue
-                if broker.queues.get(item.queue.name) is not item.queue:
-                    continue
-                item.redelivered = True
-                item.deliveries += 1
+                item = item.returned()
                 item.queue.add(item)
-                if item.expires_at is not None:
-                    heapq.heappush(broker.due, (item.expires_at, item.key[1], item))
-                for waiter in item.queue.waiters:
-                    waiter.set()
+                broker.expires(item)
 
     # ---- waking
 
@@ -343,11 +387,10 @@ class MemoryStore(Store):
                     broker.expire(now)
                     next_due = broker.due[0][0] if broker.due else None
                     for queue in found:
-                        queue.mature(now)
-                        if queue.delayed:
-                            first = queue.delayed[0][0]
+                        first = queue.mature(now)
+                        if first is not None:
                             next_due = first if next_due is None else min(next_due, first)
-                    if broker.discards or any(queue.ready for queue in found):
+                    if broker.discards or any(queue.count for queue in found):
                         return True
                 pause = None if deadline is None else deadline - time.monotonic()
                 if pause is not None and pause <= 0:
@@ -422,7 +465,7 @@ class _Messages:
     def queue(self) -> list[Envelope]:
         """The envelopes, the next one first."""
         found = self._store.broker.queues.get(self._name)
-        return [] if found is None else [item.message for item in sorted(found.ready)]
+        return [] if found is None else found.messages
 
     def qsize(self) -> int:
         """How many there are."""

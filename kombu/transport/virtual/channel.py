@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from queue import Empty
@@ -17,7 +16,7 @@ from kombu.transport.virtual import policy as policies
 from kombu.transport.virtual.dispatch import Consumer
 from kombu.transport.virtual.entities import EntityVerbs
 from kombu.transport.virtual.envelope import Base64, Message, claim_of, leased
-from kombu.transport.virtual.errors import InvalidEnvelope, ProtocolWarning
+from kombu.transport.virtual.errors import InvalidEnvelope
 from kombu.transport.virtual.exchange_types import STANDARD_EXCHANGE_TYPES
 from kombu.transport.virtual.hooks import AbstractChannel, HookStore, MissingHooks, overrides
 from kombu.transport.virtual.ledger import Delivery
@@ -124,7 +123,7 @@ class Channel(EntityVerbs, PublishVerbs, AbstractChannel, base.StdChannel):
         return state
 
     @property
-    def topology(self) -> Any:  # type: ignore[override]
+    def topology(self) -> Any:
         """Exchanges, queues and bindings, with AMQP's rules about them."""
         return self.connection.topology
 
@@ -545,6 +544,3 @@ class Channel(EntityVerbs, PublishVerbs, AbstractChannel, base.StdChannel):
     def _get_free_channel_id(self) -> int:
         take = getattr(self.connection, "take_channel_id", None)
         return int(take()) if take is not None else 0
-
-
-__all__ = ("Channel", "ProtocolWarning", "warnings")

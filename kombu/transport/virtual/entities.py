@@ -14,11 +14,19 @@ from kombu.transport.virtual.errors import (
     not_found,
     precondition_failed,
 )
-from kombu.transport.virtual.store import QueueSpec
+from kombu.transport.virtual.store import QueueSpec, Store
 from kombu.transport.virtual.topology import ExchangeRef, QueueRecord
 from kombu.utils.uuid import uuid
 
 Arguments = Mapping[str, Any] | None
+
+#: Feature -> the queue arguments that ask for it.
+_DEMANDS = {
+    "message_ttl": ("x-message-ttl",),
+    "queue_expiry": ("x-expires",),
+    "max_length": ("x-max-length", "x-max-length-bytes"),
+    "dead_letter": ("x-dead-letter-exchange",),
+}
 
 
 class EntityVerbs:
@@ -89,7 +97,7 @@ class EntityVerbs:
         """Delete an exchange and its bindings; queues stay (AMQP 0-9-1, 1.7.2.3).
 
         Raises:
-            NotFound: 404. PreconditionFailed: 406; ``if_unused``, and it has bindings.
+            PreconditionFailed: 406; ``if_unused``, and it has bindings.
         """
         self._require_open("Exchange.delete")
         self.topology.delete_exchange(exchange, if_unused)
@@ -175,6 +183,8 @@ class EntityVerbs:
             )
             if record is not None:
                 self._compare(record.spec, spec, kwargs)
+            else:
+                self._warn_unsupported(spec)
             try:
                 record = topology.declare_queue(spec, self.connection)
             except ValueError as exc:
@@ -197,6 +207,20 @@ class EntityVerbs:
                 f"{getattr(spec, name)!r}; it stays as it was",
                 "Queue.declare",
             )
+
+    def _warn_unsupported(self, spec: QueueSpec) -> None:
+        """Tell of arguments that demand what this transport can't do."""
+        features = self.store.features
+        for feature, arguments in _DEMANDS.items():
+            if getattr(features, feature):
+                continue
+            ignored = [name for name in arguments if name in spec.arguments]
+            if ignored and self.connection.first_time(("ignored", spec.name, feature)):
+                warnings.warn(
+                    f"queue {spec.name!r}: this transport ignores {', '.join(ignored)}",
+                    ProtocolWarning,
+                    stacklevel=4,
+                )
 
     def queue_delete(
         self, queue: str, if_unused: bool = False, if_empty: bool = False, **kwargs: Any
@@ -311,6 +335,7 @@ class EntityVerbs:
             self._remove_queue(name)
 
     if TYPE_CHECKING:  # hooks and parts of the channel that these verbs call
+        store: Store
 
         def _require_open(self, method: str) -> None: ...
         def _has_queue(self, queue: str, **kwargs: Any) -> bool: ...

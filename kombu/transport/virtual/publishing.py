@@ -124,7 +124,8 @@ class PublishVerbs:
         shared = self.topology.shared
         if shared is not None:
             return list(shared.bindings(exchange))
-        return self.topology.state.exchanges[exchange]["table"]
+        table: Iterable[Any] = self.topology.state.exchanges[exchange]["table"]
+        return table
 
     def _lookup(
         self,

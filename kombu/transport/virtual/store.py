@@ -271,6 +271,9 @@ class Fanout(ABC):
     def unsubscribe(self, queue: str) -> None:
         """Stop; messages that have not been pumped yet are dropped with the queue."""
 
+    def close(self) -> None:
+        """Stop listening; called before its store closes."""
+
     @abstractmethod
     def pump(self, deliver: Callable[[str, Envelope], None]) -> int:
         """Hand on, without blocking, what has arrived; how many messages."""

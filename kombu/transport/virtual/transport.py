@@ -18,7 +18,7 @@ from kombu.transport.options import TransportOptions, boolean, option, seconds
 from kombu.transport.virtual.channel import Channel
 from kombu.transport.virtual.dispatch import Consumer, Dispatcher
 from kombu.transport.virtual.envelope import leased
-from kombu.transport.virtual.hooks import AbstractChannel, MissingHooks, overrides
+from kombu.transport.virtual.hooks import MissingHooks, overrides
 from kombu.transport.virtual.lease import LeaseKeeper
 from kombu.transport.virtual.state import BrokerState
 from kombu.transport.virtual.store import Fanout, Store
@@ -120,13 +120,11 @@ class Transport(base.Transport):
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
         given = dict(getattr(client, "transport_options", None) or {})
-        if type(self).Options is VirtualOptions:
+        if type(self).Options is VirtualOptions and type(self).driver_type == "N/A":
+            # A third party's transport reads its options itself, where it likes.
             names = VirtualOptions.names()
-            known = {key: value for key, value in given.items() if key in names}
-        else:
-            names = {*type(self).Options.names(), *type(self).Channel.from_transport_options}
-            known = given
-        self.options = type(self).Options.parse(known, type(self).driver_type)
+            given = {key: value for key, value in given.items() if key in names}
+        self.options = type(self).Options.parse(given, type(self).driver_type)
         if self.options.polling_interval is not None:
             self.polling_interval = self.options.polling_interval
         self.channels = []
@@ -434,6 +432,3 @@ class Transport(base.Transport):
             else:
                 channel._restore(message)
             return
-
-
-__all__ = ("AbstractChannel", "Management", "Transport", "VirtualOptions")
