@@ -86,6 +86,9 @@ class ErrorTable:
         """The library's exception for ``exc`` (which must match a row)."""
         row = next(row for row in self.rows if isinstance(exc, row.error))
         text = f"{doing}: {type(exc).__name__}: {exc}"
+        kind: type[Exception]
         if row.scope == "connection":
-            return (RecoverableConnectionError if row.recoverable else AMQPConnectionError)(text)
-        return (RecoverableChannelError if row.recoverable else AMQPChannelError)(text)
+            kind = RecoverableConnectionError if row.recoverable else AMQPConnectionError
+        else:
+            kind = RecoverableChannelError if row.recoverable else AMQPChannelError
+        return kind(text)

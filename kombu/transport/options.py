@@ -128,3 +128,33 @@ class TransportOptions:
             UnknownOptionWarning,
             stacklevel=4,
         )
+
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def shown_by(options: type[TransportOptions], *inherited: str) -> Callable[[_Class], _Class]:
+    """Class decorator: show options on a channel class, where applications look for them.
+
+    The class gets ``from_transport_options`` and an attribute with the default of every
+    option that ``options`` itself adds, except where it says its own.
+
+    Arguments:
+        inherited: names of further options, of the base, that are also set on channels.
+    """
+
+    def show(channel: _Class) -> _Class:
+        shown = dict(options.names())
+        for base in options.__mro__[1:]:
+            if issubclass(base, TransportOptions):
+                shown = {name: spec for name, spec in shown.items() if name not in base.names()}
+        for name, spec in shown.items():
+            if name.isidentifier() and name not in vars(channel):
+                default = spec.default
+                if spec.default_factory is not dataclasses.MISSING:
+                    default = spec.default_factory()
+                setattr(channel, name, default)
+        setattr(channel, "from_transport_options", (*inherited, *shown))  # noqa: B010
+        return channel
+
+    return show

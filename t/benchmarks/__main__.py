@@ -1,6 +1,6 @@
 """``make bench``: run scenarios on both sides in turn and print the ratios.
 
-    python -m t.benchmarks [--rounds N] [--json FILE] [SCENARIO ...]
+python -m t.benchmarks [--rounds N] [--json FILE] [SCENARIO ...]
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def main() -> None:
     for scenario in given.scenarios or SCENARIOS:
         pairs = list(rounds(scenario, given.rounds))
         for figure in pairs[0][0]:
-            line = row(scenario, figure, [p[figure] for p, _ in pairs], [o[figure] for _, o in pairs])
+            line = row(
+                scenario, figure, [p[figure] for p, _ in pairs], [o[figure] for _, o in pairs]
+            )
             rows.append(line)
             print(
                 f"{scenario:<18}{figure:<38}{number(line['published']):>12}"

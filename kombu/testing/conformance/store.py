@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from uuid import uuid4
 
@@ -48,6 +48,9 @@ def bodies(claims: list[Claim]) -> list[str]:
 
 class StoreContract:
     """Behaviour of every store, whatever its backend."""
+
+    #: With what a queue is declared that shall deliver by priority.
+    priority_arguments: Mapping[str, object] = {"x-max-priority": 9}
 
     @pytest.fixture
     def stores(self, open_store: OpenStore) -> Iterator[OpenStore]:
@@ -160,6 +163,7 @@ class StoreContract:
     def test_higher_priority_first_then_age(self, store: Store, queue: str) -> None:
         if not store.features.priority:
             pytest.skip("not a feature of this store")
+        store.declare(QueueSpec(queue, arguments=self.priority_arguments))
         for number in range(4):
             self.put(store, queue, f"low-{number}", priority=0)
             self.put(store, queue, f"high-{number}", priority=9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -40,14 +41,12 @@ class BrokerDatabase:
 
     def prepare(self) -> None:
         """Create the capped collection and the indexes; cheap when they are there."""
-        try:
+        with suppress(CollectionInvalid):  # made before, by us or by a published peer
             self.database.create_collection(
                 self.options.broadcast_collection,
                 capped=True,
                 size=self.options.capped_queue_size,
             )
-        except CollectionInvalid:
-            pass  # made before, by us or by a published peer
         if self.broadcast.find_one({}, {"_id": 1}) is None:
             # A tailable cursor on an empty collection is dead at once.
             self.broadcast.insert_one({"queue": None, "payload": ""})

@@ -100,7 +100,8 @@ class MongoFanout(Fanout):
 
     def _open(self) -> Cursor[Any]:
         cursor: Cursor[Any] = self.broker.broadcast.find(cursor_type=CursorType.TAILABLE_AWAIT)
-        return cursor.max_await_time_ms(AWAIT_MILLISECONDS)
+        cursor.max_await_time_ms(AWAIT_MILLISECONDS)
+        return cursor
 
     def _read(self, cursor: Cursor[Any]) -> None:
         """Hand out what follows the last document seen; all of it when that one is gone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kombu.transport.options import boolean, option, seconds
-from kombu.transport.virtual.options import VirtualOptions
+from kombu.transport.virtual.transport import VirtualOptions
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ class MongoOptions(VirtualOptions):
     routing_collection: str = option("messages.routing", "collection of bindings")
     broadcast_collection: str = option("messages.broadcast", "capped collection for fanout")
     queues_collection: str = option("messages.queues", "collection of queue declarations")
-    calc_queue_size: bool = option(True, "count messages on declare; False reports 0", parse=boolean)
+    calc_queue_size: bool = option(
+        True, "count messages on declare; False reports 0", parse=boolean
+    )
 
     exchanges_collection: str = option("messages.exchanges", "collection of exchange types")
     lease: float = option(60.0, "seconds a dead consumer's messages are held back", parse=seconds)

@@ -28,6 +28,7 @@ from kombu.transport.mongodb.wake import Waker
 from kombu.transport.virtual.store import (
     Claim,
     Envelope,
+    Fanout,
     PartialPutError,
     Put,
     QueueSpec,
@@ -76,6 +77,7 @@ class MongoStore(Store):
         self.waker = waker
         self.lease = broker.options.lease
         self.owner = f"{os.getpid()}-{uuid4().hex[:12]}"
+        self.fanout: Fanout | None = None
         self._pid = os.getpid()
         self._declared: set[str] = set()
         self._sweep_lock = Lock()
@@ -147,7 +149,7 @@ class MongoStore(Store):
             return
         # An ordered insert stops at its first failure: what follows was not tried.
         first = failures[0]["index"]
-        raise PartialPutError({index: exc for index in range(first, count)}) from exc
+        raise PartialPutError(dict.fromkeys(range(first, count), exc)) from exc
 
     def _document(self, put: Put) -> Document:
         document: Document = {
@@ -155,9 +157,7 @@ class MongoStore(Store):
             "payload": dumps(put.message),
             "priority": HIGHEST_PRIORITY - put.priority,
         }
-        expiry = (
-            moment(put.expires_at) if self.broker.options.ttl and put.expires_at else None
-        )
+        expiry = moment(put.expires_at) if self.broker.options.ttl and put.expires_at else None
         if put.ready_at is not None and put.ready_at > time.time():
             document["held"] = {
                 "queue": put.queue,
@@ -326,6 +326,8 @@ class MongoStore(Store):
         if os.getpid() != self._pid:
             return
         self.waker.close()
+        if self.fanout is not None:
+            self.fanout.close()
         self.broker.close()
 
 

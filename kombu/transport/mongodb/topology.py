@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kombu.transport.mongodb.database import BrokerDatabase
@@ -11,10 +11,18 @@ from kombu.transport.virtual.store import TopologyStore
 
 
 class MongoTopology(TopologyStore):
-    """Bindings where published peers keep them; exchange types in a collection beside."""
+    """Bindings where published peers keep them; exchange types in a collection beside.
 
-    def __init__(self, broker: BrokerDatabase) -> None:
-        self.broker = broker
+    Arguments:
+        connect: gives the database of the connection as it is now.
+    """
+
+    def __init__(self, connect: Callable[[], BrokerDatabase]) -> None:
+        self._connect = connect
+
+    @property
+    def broker(self) -> BrokerDatabase:
+        return self._connect()
 
     @staticmethod
     def _document(exchange: str, routing_key: str, pattern: str, queue: str) -> dict[str, Any]:

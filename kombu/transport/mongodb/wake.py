@@ -78,10 +78,10 @@ class Waker:
                         return False
                     pause = left if pause is None else min(pause, left)
                 notified = self._condition.wait(pause)
-                if not notified and not self._streaming:
-                    if deadline is None or time.monotonic() < deadline:
-                        self._pause = min(self._pause * 2, self.polling_interval())
-                        return True
+                due = deadline is not None and time.monotonic() >= deadline
+                if not (notified or self._streaming or due):
+                    self._pause = min(self._pause * 2, self.polling_interval())
+                    return True
 
     def _until_next_look(self) -> float | None:
         pauses = []

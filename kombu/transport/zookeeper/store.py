@@ -184,8 +184,8 @@ class ZookeeperStore(Store):
             found = self.session.outcome(read)
             if isinstance(found, Exception):
                 continue  # another consumer has it
-            claim = ClaimName(queue, name, f"{next(self._holdings):x}")
-            path = f"{self.paths.claims}/{owner}/{claim}"
+            held_as = ClaimName(queue, name, f"{next(self._holdings):x}")
+            path = f"{self.paths.claims}/{owner}/{held_as}"
             moves.append((path, found[0], self._move(f"{source}/{name}", path, found[0])))
         return [
             claim
@@ -276,9 +276,7 @@ class ZookeeperStore(Store):
     def _release_delayed(self) -> None:
         self._next_due = float("inf")
         now = time.time() * 1000
-        for name in sorted(
-            self.session.children(self.paths.delayed, watch=self._delayed_changed)
-        ):
+        for name in sorted(self.session.children(self.paths.delayed, watch=self._delayed_changed)):
             delayed = DelayedName.parse(name)
             if delayed.ready_milliseconds > now:
                 self._next_due = delayed.ready_milliseconds / 1000

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from kombu.transport.virtual.store import TopologyStore
 from kombu.transport.zookeeper.errors import ERRORS
+from kombu.transport.zookeeper.paths import Paths
 from kombu.transport.zookeeper.session import Session
 from kombu.utils.json import dumps, loads
 
 
 class ZookeeperTopology(TopologyStore):
-    """One node an exchange (its data: the type), one child a binding (its data: the binding)."""
+    """One node an exchange (its data: the type), one child a binding (its data: the binding).
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.paths = session.paths
+    Arguments:
+        connect: gives the session of the connection as it is now.
+    """
+
+    def __init__(self, connect: Callable[[], Session]) -> None:
+        self._connect = connect
+
+    @property
+    def session(self) -> Session:
+        return self._connect()
+
+    @property
+    def paths(self) -> Paths:
+        return self.session.paths
 
     def _binding(self, exchange: str, routing_key: str, queue: str) -> str:
         name = quote(f"{routing_key}\n{queue}", safe="")

@@ -29,9 +29,7 @@ class TestZookeeperStore(StoreContract):
 
         return open_one
 
-    def test_a_dead_owners_messages_return_in_order(
-        self, stores: OpenStore, queue: str
-    ) -> None:
+    def test_a_dead_owners_messages_return_in_order(self, stores: OpenStore, queue: str) -> None:
         dead, living = stores(), stores()
         self.put(dead, queue, *"abcd")
         self.claim(dead, queue, 3)

@@ -1,0 +1,92 @@
+"""An envelope as SQS carries it, and back; foreign texts become messages, too."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import time
+from typing import Any
+from uuid import uuid4
+
+from kombu.transport.virtual.store import Envelope, Put
+from kombu.utils.json import dumps, loads
+
+LONGEST_DELAY = 900
+#: Property of a message that SQS alone can't hold back long enough: unix time in seconds.
+READY_AT = "x-ready-at"
+
+
+def write_body(message: Envelope, as_base64: bool) -> str:
+    """The text SQS stores. ``message_attributes`` travel beside it, not in it."""
+    properties = message["properties"]
+    if "message_attributes" in properties:
+        rest = {key: value for key, value in properties.items() if key != "message_attributes"}
+        message = {**message, "properties": rest}
+    text = dumps(message)
+    return base64.b64encode(text.encode()).decode("ascii") if as_base64 else text
+
+
+def plain_text(body: str) -> str:
+    """The text behind base64, where it is base64 of text, else the body as it is."""
+    try:
+        raw = base64.b64decode(body, validate=True)
+        text = raw.decode("utf-8")
+    except (binascii.Error, ValueError):
+        return body
+    return text if base64.b64encode(raw).decode("ascii") == body else body
+
+
+def read_body(body: str) -> Envelope:
+    """The message in a body. What no kombu wrote becomes a message whose body is that text."""
+    text = plain_text(body)
+    try:
+        message = loads(text)
+    except ValueError:
+        message = None
+    if isinstance(message, dict) and isinstance(message.get("properties"), dict):
+        return message
+    return {
+        "body": text,
+        "content-type": None,
+        "content-encoding": None,
+        "headers": {},
+        "properties": {"delivery_info": {}, "body_encoding": "utf-8", "delivery_tag": str(uuid4())},
+    }
+
+
+def send_options(put: Put, fifo: bool) -> dict[str, Any]:
+    """Parameters of SendMessage (or of one entry of a batch) besides the body."""
+    properties = put.message["properties"]
+    options: dict[str, Any] = {}
+    if fifo:
+        options["MessageGroupId"] = properties.get("MessageGroupId") or "default"
+        options["MessageDeduplicationId"] = properties.get("MessageDeduplicationId") or str(uuid4())
+    else:
+        if properties.get("MessageGroupId"):
+            options["MessageGroupId"] = properties["MessageGroupId"]
+        delay = delay_seconds(put)
+        if delay > 0:
+            options["DelaySeconds"] = delay
+    if properties.get("message_attributes"):
+        options["MessageAttributes"] = properties["message_attributes"]
+    return options
+
+
+def delay_seconds(put: Put) -> int:
+    properties = put.message["properties"]
+    asked = properties.get("delay_seconds", properties.get("DelaySeconds", 0))
+    seconds = int(asked) if isinstance(asked, int | float) else 0
+    if put.ready_at is not None:
+        seconds = max(seconds, math.ceil(put.ready_at - time.time()))
+    return min(max(seconds, 0), LONGEST_DELAY)
+
+
+def with_ready_at(put: Put, fifo: bool) -> Envelope:
+    """The message, noting when it is ready where the queue can't be told (FIFO, over 15 min)."""
+    message = put.message
+    if put.ready_at is None:
+        return message
+    if not fifo and put.ready_at - time.time() <= LONGEST_DELAY:
+        return message
+    return {**message, "properties": {**message["properties"], READY_AT: put.ready_at}}

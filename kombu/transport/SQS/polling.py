@@ -1,0 +1,185 @@
+"""Long polls in the background: SQS hands messages over in the very call that waits for them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from kombu.transport.virtual.store import Claim
+
+logger = logging.getLogger(__name__)
+
+#: Receives up to ``limit`` messages of ``queue``, waiting up to ``wait`` seconds for the first.
+Receive = Callable[[str, int, int], list[Claim]]
+LARGEST_RECEIVE = 10
+MOST_POLLS = 16
+
+
+class LongPolls:
+    """One poll at a time for each queue that is waited for; what they bring is kept for claims.
+
+    Arguments:
+        wait_seconds: of one long poll.
+        keep_seconds: how long a message is kept before it is given back unclaimed.
+    """
+
+    def __init__(self, receive: Receive, wait_seconds: int, keep_seconds: float) -> None:
+        self.receive = receive
+        self.wait_seconds = wait_seconds
+        self.keep_seconds = keep_seconds
+        self._condition = threading.Condition()
+        self._arrived: dict[str, deque[tuple[float, Claim]]] = {}
+        self._polling: set[str] = set()
+        self._empty_at: dict[str, float] = {}
+        self._error: Exception | None = None
+        self._interrupted = False
+        self._closed = False
+        self._threads: ThreadPoolExecutor | None = None
+        self._bell: tuple[socket.socket, socket.socket] | None = None
+        self._pid = os.getpid()
+
+    # ---- what arrived
+
+    def take(self, queue: str, limit: int) -> list[Claim]:
+        """Up to ``limit`` messages that a poll brought."""
+        with self._condition:
+            arrived = self._arrived.get(queue)
+            if not arrived:
+                return []
+            return [arrived.popleft()[1] for _ in range(min(limit, len(arrived)))]
+
+    def take_stale(self) -> list[Claim]:
+        """Messages nobody claimed in time: they must be given back."""
+        limit = time.monotonic() - self.keep_seconds
+        stale: list[Claim] = []
+        with self._condition:
+            for arrived in self._arrived.values():
+                while arrived and arrived[0][0] < limit:
+                    stale.append(arrived.popleft()[1])
+        return stale
+
+    def take_all(self) -> list[Claim]:
+        with self._condition:
+            claims = [claim for arrived in self._arrived.values() for _, claim in arrived]
+            self._arrived.clear()
+        return claims
+
+    def was_just_empty(self, queue: str) -> bool:
+        """Whether a poll for it came back empty a moment ago or is still under way."""
+        with self._condition:
+            return (
+                queue in self._polling or time.monotonic() - self._empty_at.get(queue, -1e9) < 0.5
+            )
+
+    # ---- polling
+
+    def start(self, queues: Sequence[str], limit: int, wait_seconds: int | None = None) -> None:
+        """Have a poll under way for each queue, no more than one each."""
+        wait = self.wait_seconds if wait_seconds is None else wait_seconds
+        with self._condition:
+            if self._closed:
+                return
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(MOST_POLLS, "kombu-sqs-poll")
+            for queue in queues:
+                if queue not in self._polling and not self._arrived.get(queue):
+                    self._polling.add(queue)
+                    self._threads.submit(self._poll, queue, min(limit, LARGEST_RECEIVE), wait)
+
+    def _poll(self, queue: str, limit: int, wait: int) -> None:
+        claims: list[Claim] = []
+        error: Exception | None = None
+        try:
+            claims = self.receive(queue, limit, wait)
+        except Exception as exc:  # noqa: BLE001 - handed on to the thread that waits
+            error = exc
+        with self._condition:
+            self._polling.discard(queue)
+            now = time.monotonic()
+            if claims:
+                self._arrived.setdefault(queue, deque()).extend((now, each) for each in claims)
+            else:
+                self._empty_at[queue] = now
+            if error is not None:
+                self._error = error
+            self._condition.notify_all()
+        if claims or error is not None:
+            self._ring()
+
+    def wait(self, queues: Sequence[str], limit: int, timeout: float | None) -> bool:
+        """Poll until a queue has something; an error of a poll is raised here."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            wait_seconds = (
+                self.wait_seconds if left is None else min(self.wait_seconds, max(int(left), 1))
+            )
+            self.start(queues, limit, wait_seconds)
+            with self._condition:
+                self._raise_error()
+                if any(self._arrived.get(queue) for queue in queues):
+                    return True
+                if self._interrupted or self._closed:
+                    self._interrupted = False
+                    return False
+                if left is not None and left <= 0:
+                    return False
+                self._condition.wait(left)
+
+    def _raise_error(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def interrupt(self) -> None:
+        with self._condition:
+            self._interrupted = True
+            self._condition.notify_all()
+
+    # ---- the event loop
+
+    def fileno(self) -> int:
+        """Readable when a poll brought something."""
+        if self._bell is None:
+            self._bell = socket.socketpair()
+            for end in self._bell:
+                end.setblocking(False)
+        return self._bell[0].fileno()
+
+    def _ring(self) -> None:
+        if self._bell is not None:
+            try:
+                self._bell[1].send(b"!")
+            except (BlockingIOError, OSError):
+                logger.debug("the bell is ringing already or its loop is gone")
+
+    def silence(self) -> bool:
+        """Read the bell empty; whether something arrived. An error of a poll is raised here."""
+        if self._bell is not None:
+            try:
+                while self._bell[0].recv(4096):
+                    pass
+            except BlockingIOError:
+                pass
+        with self._condition:
+            self._raise_error()
+            return any(self._arrived.values())
+
+    def close(self) -> None:
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+        if os.getpid() != self._pid:
+            return
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._bell is not None:
+            for end in self._bell:
+                end.close()
+            self._bell = None

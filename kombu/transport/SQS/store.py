@@ -1,0 +1,331 @@
+"""SQS as a store of leased messages: its visibility timeout is the lease."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from kombu.transport.features import Features
+from kombu.transport.SQS.batches import Entry, send_all
+from kombu.transport.SQS.body import READY_AT, read_body, send_options, with_ready_at, write_body
+from kombu.transport.SQS.clients import Clients
+from kombu.transport.SQS.errors import ERRORS
+from kombu.transport.SQS.names import is_fifo
+from kombu.transport.SQS.options import SQSOptions
+from kombu.transport.SQS.polling import LARGEST_RECEIVE, LongPolls
+from kombu.transport.SQS.priority import PrioritySteps
+from kombu.transport.SQS.queues import SMALLEST_LIMIT, Queues
+from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
+
+logger = logging.getLogger(__name__)
+
+LONGEST_VISIBILITY = 43_200
+
+
+class MessageTooLarge(ValueError):
+    """A message is larger than its queue takes."""
+
+
+class Receipt(NamedTuple):
+    """What settles one receipt of a message."""
+
+    source: str
+    url: str
+    handle: str
+
+
+class SQSStore(Store):
+    """Messages in SQS queues; a queue with priorities is one SQS queue a step.
+
+    Arguments:
+        clients: closed by this store.
+    """
+
+    features = Features(
+        priority=True,
+        message_ttl=True,
+        queue_expiry=True,
+        max_length=True,
+        dead_letter=True,
+        delay=True,
+        mandatory=True,
+        confirms=True,
+        leases=True,
+        shared=True,
+        durable=True,
+        exclusive=True,
+        consumer_counts=True,
+        event_loop=True,
+        native=frozenset({"priority", "delay", "leases"}),
+    )
+    claim_window = LARGEST_RECEIVE
+
+    def __init__(self, clients: Clients, options: SQSOptions) -> None:
+        self.clients = clients
+        self.options = options
+        self.queues = Queues(clients, options)
+        self.steps = PrioritySteps()
+        self.lease = options.lease_seconds
+        self.polls = LongPolls(self._receive, options.wait_time_seconds, self.lease / 3)
+        self._dead_lettered_above: set[str] = set()
+        self._limit = LARGEST_RECEIVE
+        self._evented = False
+        self._pid = os.getpid()
+
+    # ---- queues
+
+    def declare(self, queue: QueueSpec) -> None:
+        self.steps.declare(queue)
+        if "x-dead-letter-exchange" in queue.arguments:
+            self._dead_lettered_above.add(queue.name)
+        for source in self.steps.sources(queue.name):
+            self.queues.ensure(source)
+
+    def delete(self, queue: str) -> int:
+        count = 0
+        for source in self.steps.sources(queue):
+            url = self.queues.find(source)
+            if url is None or self.queues.predefined:
+                continue
+            count += self._size(source)
+            with ERRORS.mapped(f"delete queue {queue!r}"):
+                self.clients.sqs(source).delete_queue(QueueUrl=url)
+            self.queues.forget(source)
+        self.steps.forget(queue)
+        return count
+
+    def exists(self, queue: str) -> bool:
+        return self.queues.find(queue) is not None
+
+    def size(self, queue: str) -> int:
+        return sum(self._size(source) for source in self.steps.sources(queue))
+
+    def _size(self, source: str) -> int:
+        if self.queues.find(source) is None:
+            return 0
+        return int(self.queues.attribute(source, "ApproximateNumberOfMessages") or 0)
+
+    def purge(self, queue: str) -> int:
+        count = 0
+        for source in self.steps.sources(queue):
+            url = self.queues.find(source)
+            if url is None:
+                continue
+            count += self._size(source)
+            with ERRORS.mapped(f"purge queue {queue!r}"):
+                self.clients.sqs(source).purge_queue(QueueUrl=url)
+        return count
+
+    # ---- sending
+
+    def put(self, puts: Sequence[Put]) -> None:
+        by_source: dict[str, list[int]] = defaultdict(list)
+        for index, put in enumerate(puts):
+            by_source[self.steps.source(put.queue, put.priority)].append(index)
+        failed: dict[int, BaseException] = {}
+        for source, indices in by_source.items():
+            entries = {index: self._entry(source, puts[index]) for index in indices}
+            if len(puts) == 1:
+                self._send_one(source, entries[indices[0]])
+            else:
+                failed.update(self._send_many(source, entries))
+        if failed:
+            raise PartialPutError(failed)
+
+    def _entry(self, source: str, put: Put) -> Entry:
+        fifo = is_fifo(self.queues.ensure(source))
+        body = write_body(with_ready_at(put, fifo), self.options.sqs_base64_encoding)
+        size = len(body.encode())
+        if size > SMALLEST_LIMIT and size > (limit := self.queues.size_limit(source)):
+            raise MessageTooLarge(
+                f"message of {size} bytes for queue {put.queue!r}: SQS takes {limit} at most"
+            )
+        return {"MessageBody": body, **send_options(put, fifo)}
+
+    def _send_one(self, source: str, entry: Entry) -> None:
+        with ERRORS.mapped(f"send to queue {source!r}"):
+            self.clients.sqs(source).send_message(QueueUrl=self.queues.url(source), **entry)
+
+    def _send_many(self, source: str, entries: dict[int, Entry]) -> dict[int, BaseException]:
+        client, url = self.clients.sqs(source), self.queues.url(source)
+        batch = [{"Id": str(index), **entry} for index, entry in entries.items()]
+
+        def send(window: Sequence[Entry]) -> dict[str, Any]:
+            with ERRORS.mapped(f"send to queue {source!r}"):
+                answer: dict[str, Any] = client.send_message_batch(QueueUrl=url, Entries=window)
+                return answer
+
+        return {int(identifier): error for identifier, error in send_all(batch, send).items()}
+
+    # ---- receiving
+
+    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
+        self._limit = limit
+        self._give_back_stale()
+        claims: list[Claim] = []
+        for source in self._sources(queues):
+            claims += self.polls.take(source, limit - len(claims))
+            while len(claims) < limit and not self._evented:
+                if self.polls.was_just_empty(source):
+                    break
+                wanted = min(limit - len(claims), LARGEST_RECEIVE)
+                received = self._receive(source, wanted, 0)
+                claims += received
+                if len(received) < wanted:
+                    break
+            if len(claims) >= limit:
+                break
+        return claims
+
+    def _sources(self, queues: Sequence[str]) -> list[str]:
+        return [source for queue in queues for source in self.steps.sources(queue)]
+
+    def _receive(self, source: str, limit: int, wait: int) -> list[Claim]:
+        url = self.queues.find(source)
+        if url is None:
+            return []
+        with ERRORS.mapped(f"receive from queue {source!r}"):
+            answer = self.clients.sqs(source).receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=limit,
+                WaitTimeSeconds=wait,
+                VisibilityTimeout=math.ceil(self.lease or 0),
+                **self._attributes(),
+            )
+        claims = [self._to_claim(source, url, raw) for raw in answer.get("Messages", ())]
+        return [claim for claim in claims if claim is not None]
+
+    def _attributes(self) -> dict[str, list[str]]:
+        asked = self.options.fetch_message_attributes
+        system = {"ApproximateReceiveCount"}
+        parameters: dict[str, list[str]] = {}
+        if isinstance(asked, dict):
+            system.update(asked.get("MessageSystemAttributeNames") or ())
+            if asked.get("MessageAttributeNames"):
+                parameters["MessageAttributeNames"] = list(asked["MessageAttributeNames"])
+        elif asked:
+            system.update(asked)
+        parameters["MessageSystemAttributeNames"] = sorted(system)
+        return parameters
+
+    def _to_claim(self, source: str, url: str, raw: dict[str, Any]) -> Claim | None:
+        message = read_body(raw["Body"])
+        receipt = Receipt(source, url, raw["ReceiptHandle"])
+        properties = message["properties"]
+        ready_at = properties.get(READY_AT)
+        if isinstance(ready_at, int | float) and ready_at > time.time():
+            self._change_visibility([receipt], min(ready_at - time.time(), LONGEST_VISIBILITY))
+            return None
+        info = properties.get("delivery_info")
+        properties["delivery_info"] = {
+            **(info if isinstance(info, dict) else {}),
+            "sqs_message": raw,
+            "sqs_queue": url,
+        }
+        properties["delivery_tag"] = receipt.handle
+        times = int(raw.get("Attributes", {}).get("ApproximateReceiveCount", 1))
+        queue = self.steps.queue(source)
+        return Claim(queue, message, receipt, redelivered=times > 1, deliveries=times - 1)
+
+    def _give_back_stale(self) -> None:
+        stale = self.polls.take_stale()
+        if stale:
+            self.settle(releases=stale)
+
+    # ---- settling
+
+    def settle(
+        self,
+        acks: Sequence[Claim] = (),
+        releases: Sequence[Claim] = (),
+        rejects: Sequence[Claim] = (),
+    ) -> None:
+        done, back = [*acks], [*releases]
+        for claim in rejects:
+            own_policy = claim.queue not in self._dead_lettered_above
+            redriven = own_policy and self.queues.has_redrive_policy(claim.receipt.source)
+            (back if redriven else done).append(claim)
+        self._delete(claim.receipt for claim in done)
+        self._change_visibility([claim.receipt for claim in back], 0)
+
+    def renew(self, claims: Sequence[Claim]) -> None:
+        self._change_visibility([claim.receipt for claim in claims], self.lease or 0)
+
+    def _delete(self, receipts: Iterable[Receipt]) -> None:
+        for (source, url), entries in grouped(receipts).items():
+            client = self.clients.sqs(source)
+
+            def delete(
+                window: Sequence[Entry], client: Any = client, url: str = url
+            ) -> dict[str, Any]:
+                with ERRORS.mapped("delete messages"):
+                    answer: dict[str, Any] = client.delete_message_batch(
+                        QueueUrl=url, Entries=window
+                    )
+                    return answer
+
+            self._log_lost(send_all(entries, delete))
+
+    def _change_visibility(self, receipts: Iterable[Receipt], seconds: float) -> None:
+        for (source, url), entries in grouped(receipts).items():
+            client = self.clients.sqs(source)
+            timed = [{**entry, "VisibilityTimeout": math.ceil(seconds)} for entry in entries]
+
+            def change(
+                window: Sequence[Entry], client: Any = client, url: str = url
+            ) -> dict[str, Any]:
+                with ERRORS.mapped("change the visibility of messages"):
+                    answer: dict[str, Any] = client.change_message_visibility_batch(
+                        QueueUrl=url, Entries=window
+                    )
+                    return answer
+
+            self._log_lost(send_all(timed, change))
+
+    @staticmethod
+    def _log_lost(failed: dict[str, Exception]) -> None:
+        """A receipt that is no good any more: its message is with another consumer now."""
+        for error in failed.values():
+            logger.warning("a message's lease was lost before it was settled: %s", error)
+
+    # ---- waking
+
+    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
+        return self.polls.wait(self._sources(queues), self._limit, timeout)
+
+    def interrupt(self) -> None:
+        self.polls.interrupt()
+
+    def filenos(self) -> Sequence[int]:
+        return (self.polls.fileno(),)
+
+    def arm(self, queues: Sequence[str]) -> None:
+        self._evented = True
+        self.polls.start(self._sources(queues), self._limit)
+
+    def on_readable(self, fileno: int) -> bool:
+        return self.polls.silence()
+
+    def close(self) -> None:
+        self.polls.close()
+        if os.getpid() != self._pid:
+            return
+        unclaimed = self.polls.take_all()
+        if unclaimed:
+            self.settle(releases=unclaimed)
+        self.clients.close()
+
+
+def grouped(receipts: Iterable[Receipt]) -> dict[tuple[str, str], list[Entry]]:
+    """Receipts by queue, as entries of a batch call."""
+    groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for number, receipt in enumerate(receipts):
+        groups[receipt.source, receipt.url].append(
+            {"Id": str(number), "ReceiptHandle": receipt.handle}
+        )
+    return groups

@@ -1,0 +1,56 @@
+"""MongoDB connection strings: where to, which database, which client settings."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pymongo import uri_parser
+
+from kombu.transport.mongodb.errors import ERRORS
+from kombu.transport.mongodb.options import MongoOptions
+
+_PASSWORD = re.compile(r"(://[^/@:]*):[^@/]*@")
+
+
+def masked(uri: str, mask: str) -> str:
+    """The URI with its password hidden."""
+    return _PASSWORD.sub(rf"\1:{mask}@", uri)
+
+
+def client_settings(client: Any, options: MongoOptions) -> tuple[str, str, dict[str, Any]]:
+    """What :class:`pymongo.MongoClient` is made with.
+
+    Arguments:
+        client: the :class:`kombu.Connection`; its ``hostname`` is the URI.
+
+    Returns:
+        the URI, the name of the database, and settings; the URI's own settings win.
+
+    Raises:
+        ValueError: the URI can't be read; says why, without its password.
+    """
+    uri = client.hostname or "mongodb://"
+    if not uri.startswith(("mongodb://", "mongodb+srv://")):
+        uri = f"mongodb://{uri}"
+    if uri == "mongodb://":
+        uri += options.default_hostname
+    if client.userid and "@" not in uri:
+        scheme, _, rest = uri.partition("://")
+        uri = f"{scheme}://{client.userid}:{client.password}@{rest}"
+    with ERRORS.mapped(f"read the URI {masked(uri, '**')}"):
+        parsed = uri_parser.parse_uri(uri, options.default_port)
+    given = {key.lower() for key in parsed["options"]}
+    settings: dict[str, Any] = {
+        "port": options.default_port,
+        "socketTimeoutMS": int(options.socket_timeout * 1000),
+        "w": "majority",
+        "appname": "kombu",
+    }
+    timeout = options.connect_timeout or client.connect_timeout
+    if timeout:
+        settings["connectTimeoutMS"] = settings["serverSelectionTimeoutMS"] = int(timeout * 1000)
+    if options.ssl or client.ssl:
+        settings["tls"] = True
+    settings = {key: value for key, value in settings.items() if key.lower() not in given}
+    return uri, parsed.get("database") or options.default_database, settings

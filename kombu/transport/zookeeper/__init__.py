@@ -1,0 +1,98 @@
+"""ZooKeeper transport: ``zookeeper://host:2181/path``, several servers separated by ``;``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from kombu.transport import base, virtual
+from kombu.transport.clients import load_client
+from kombu.transport.features import Features
+from kombu.transport.options import shown_by
+from kombu.transport.virtual.store import Store
+from kombu.transport.virtual.topology import Topology
+
+kazoo = load_client("kazoo", "zookeeper", "zookeeper")
+
+from kazoo.client import KazooClient  # noqa: E402
+from kazoo.security import make_digest_acl  # noqa: E402
+
+from kombu.transport.zookeeper.errors import ERRORS  # noqa: E402
+from kombu.transport.zookeeper.options import ZookeeperOptions  # noqa: E402
+from kombu.transport.zookeeper.paths import Paths  # noqa: E402
+from kombu.transport.zookeeper.session import Session  # noqa: E402
+from kombu.transport.zookeeper.store import ZookeeperStore  # noqa: E402
+from kombu.transport.zookeeper.topology import ZookeeperTopology  # noqa: E402
+
+DEFAULT_PORT = 2181
+
+
+@shown_by(ZookeeperOptions, "body_encoding", "deadletter_queue")
+class Channel(virtual.Channel):
+    """A channel of a broker in a ZooKeeper tree."""
+
+
+class Transport(virtual.Transport):
+    """A ZooKeeper tree as a broker.
+
+    Arguments:
+        client: the :class:`kombu.Connection` that it serves.
+    """
+
+    Channel = Channel
+    Options = ZookeeperOptions
+    polling_interval = 1
+    default_port = DEFAULT_PORT
+    driver_type = "zookeeper"
+    driver_name = "kazoo"
+    features: ClassVar[Features] = ZookeeperStore.features
+    errors = ERRORS
+    implements = base.Implements.of(features)
+
+    def __init__(self, client: Any, **kwargs: Any) -> None:
+        self._session: Session | None = None
+        super().__init__(client, **kwargs)
+
+    @property
+    def session(self) -> Session:
+        """The session, begun when first asked for."""
+        if self._session is None:
+            assert isinstance(self.options, ZookeeperOptions)
+            session = Session(
+                KazooClient(self._hosts(), timeout=self.options.session_timeout, **self._login()),
+                Paths(str(self.client.virtual_host or "/")),
+                self.options.operation_timeout,
+            )
+            session.start(self.client.connect_timeout or self.options.operation_timeout)
+            self._session = session
+        return self._session
+
+    def _hosts(self) -> str:
+        """All servers of an ensemble: alternates are given as further URLs."""
+        first = f"{self.client.hostname or 'localhost'}:{self.client.port or DEFAULT_PORT}"
+        others = []
+        for url in self.client.alt or ():
+            host = url.partition("://")[2].rpartition("@")[2].split("/")[0]
+            others.append(host if ":" in host else f"{host}:{DEFAULT_PORT}")
+        return ",".join(dict.fromkeys([first, *filter(None, others)]))
+
+    def _login(self) -> dict[str, Any]:
+        user, password = self.client.userid, self.client.password
+        if not user:
+            return {}
+        return {
+            "auth_data": [("digest", f"{user}:{password}")],
+            "default_acl": [make_digest_acl(user, password, all=True)],
+        }
+
+    def create_store(self) -> Store:
+        """Messages of the tree."""
+        self._session = None
+        return ZookeeperStore(self.session)
+
+    def create_topology(self) -> Topology:
+        """Exchanges and bindings, shared with all clients of the tree."""
+        return Topology(vhost=self._vhost(), shared=ZookeeperTopology(lambda: self.session))
+
+    def driver_version(self) -> str:
+        """Version of kazoo."""
+        return str(kazoo.__version__)
