@@ -296,6 +296,20 @@ class Transport:
         """Close what :meth:`establish_connection` returned."""
         raise _not_implemented(self, "close_connection")
 
+    def collect_connection(self, connection: Any, timeout: float | None = None) -> None:
+        """Free what a lost connection holds, without asking the peer.
+
+        Arguments:
+            timeout: most seconds for what has to go over the socket nevertheless.
+        """
+        self.close_connection(connection)
+
+    def abandon_connection(self, connection: Any) -> None:
+        """In a forked child: make sure that nothing is ever sent on the parent's connection.
+
+        The caller keeps a reference, so that finalizers don't run before the process ends.
+        """
+
     def create_channel(self, connection: Any) -> Any:
         """Open a channel."""
         raise _not_implemented(self, "create_channel")

@@ -364,7 +364,7 @@ def retry_over_time(
         max_retries: how often it is tried again; ``None`` without limit, 0 not at all.
         interval_start: seconds before the first retry.
         interval_step: seconds by which each wait is longer than the one before.
-        interval_max: most seconds by which waits grow.
+        interval_max: seconds of the longest wait.
         callback: called at least once a second while waiting; may raise to end it.
         timeout: seconds for everything but a call that is under way; ``None`` (or 0) without
             limit. The last wait ends with it and is followed by a last try.
@@ -372,7 +372,7 @@ def retry_over_time(
     Raises:
         One of ``catch``, the last one, when retries or time have run out.
     """
-    waits = fxrange(interval_start, interval_max + interval_start, interval_step, repeatlast=True)
+    waits = waiting_times(interval_start, interval_step, interval_max)
     deadline = monotonic() + timeout if timeout else None
     for retries in count():
         try:
@@ -388,6 +388,12 @@ def retry_over_time(
             seconds = min(seconds, deadline - monotonic())
         _wait(seconds, callback)
     raise AssertionError("unreachable")
+
+
+def waiting_times(start: float, step: float, longest: float) -> Iterator[float]:
+    """``start``, then ``step`` more each time, never more than ``longest``; without end."""
+    for retries in count():
+        yield float(min(start + retries * step, longest))
 
 
 def _wait(seconds: float, callback: Callable[[], Any] | None) -> None:

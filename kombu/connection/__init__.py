@@ -1,0 +1,26 @@
+"""Connections, and pools of them."""
+
+from __future__ import annotations
+
+from kombu.connection.client import Connection, is_connection, maybe_channel
+from kombu.connection.failover import failover_strategies, roundrobin_failover
+from kombu.connection.parameters import resolve_aliases
+from kombu.connection.pool import ChannelPool, ConnectionPool, PooledConnection
+from kombu.utils.url import ssl_available
+
+__all__ = (
+    "BrokerConnection",
+    "ChannelPool",
+    "Connection",
+    "ConnectionPool",
+    "PooledConnection",
+    "failover_strategies",
+    "is_connection",
+    "maybe_channel",
+    "resolve_aliases",
+    "roundrobin_failover",
+    "ssl_available",
+)
+
+#: The name of long ago.
+BrokerConnection = Connection

@@ -1,0 +1,561 @@
+"""The connection as applications use it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from types import TracebackType
+from typing import Any
+
+from amqp.exceptions import RecoverableConnectionError
+
+from kombu import exceptions
+from kombu.connection.parameters import ConnectionParameters
+from kombu.connection.retrying import (
+    Retrying,
+    RetryPolicy,
+    Revived,
+    is_lost,
+    limited,
+    policy_in_force,
+    time_left,
+)
+from kombu.log import get_logger
+from kombu.utils import forking
+from kombu.utils.functional import retry_over_time
+from kombu.utils.imports import symbol_by_name
+from kombu.utils.objects import cached_property
+
+__all__ = ("Connection", "is_connection", "maybe_channel")
+
+logger = get_logger(__name__)
+
+#: Transport option -> argument of :meth:`Connection.ensure_connection`.
+_CONNECT_OPTIONS = {
+    "max_retries": "max_retries",
+    "interval_start": "interval_start",
+    "interval_step": "interval_step",
+    "interval_max": "interval_max",
+    "errback": "errback",
+    "callback": "callback",
+    "connect_retries_timeout": "timeout",
+}
+
+#: Held so that no finalizer runs in a child, which might speak on a socket of its parent.
+_left_by_parent: list[Any] = []
+
+
+class Connection(ConnectionParameters):
+    """A connection to a broker, made when it is first used.
+
+    It may be used by one thread at a time; threads share a :class:`ConnectionPool`. A forked
+    child connects anew.
+
+    Arguments:
+        hostname: host name or URL; several, joined by ``;`` or as a list, are alternates.
+        userid: what is not in the URL.
+        password: text, or a function that returns it (asked at each connect).
+        virtual_host, port: what is not in the URL.
+        insist: not used by today's brokers.
+        ssl: ``True`` or a mapping of options for TLS.
+        transport: name of a transport, ``package.module:Class`` or a class; by default what the
+            URL's scheme says.
+        connect_timeout: seconds for one attempt to connect.
+        transport_options: options of the transport; not changed.
+        login_method: SASL mechanism, for AMQP.
+        uri_prefix: what stands before ``+`` in the URL's scheme.
+        heartbeat: seconds; 0 for none.
+        failover_strategy: ``round-robin``, ``shuffle``, or a function that takes the hosts and
+            returns an iterator without end.
+        alternates: further hosts or URLs.
+        credential_provider: for transports that fetch credentials through an object.
+
+    Raises:
+        KeyError: no transport of that name.
+        ValueError: something in the URL is wrong; says what.
+    """
+
+    #: Names of exchanges and queues that need not be declared again on this connection.
+    declared_entities: set[Any] = None  # type: ignore[assignment]
+
+    _closed: bool | None = None
+    _connection: Any = None
+    _default_channel: Any = None
+    _transport: Any = None
+
+    def __init__(
+        self,
+        hostname: Any = "localhost",
+        userid: Any = None,
+        password: Any = None,
+        virtual_host: str | None = None,
+        port: int | None = None,
+        insist: bool = False,
+        ssl: Any = False,
+        transport: Any = None,
+        connect_timeout: Any = 5,
+        transport_options: dict[str, Any] | None = None,
+        login_method: str | None = None,
+        uri_prefix: str | None = None,
+        heartbeat: Any = 0,
+        failover_strategy: Any = "round-robin",
+        alternates: Sequence[str] | None = None,
+        credential_provider: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            hostname, userid, password, virtual_host, port, insist, ssl, transport,
+            connect_timeout, transport_options, login_method, uri_prefix, heartbeat,
+            failover_strategy, alternates, credential_provider, **kwargs,
+        )  # fmt: skip
+        self.declared_entities = set()
+        self._lock = threading.RLock()
+        forking.register(self)
+
+    # ---- connecting
+
+    def connect(self) -> Any:
+        """Connect now, trying each host, and a single one twice; returns the driver's connection.
+
+        Raises:
+            One of :attr:`connection_errors`.
+        """
+        self._closed = False
+        return self._ensure_connection(
+            max_retries=max(1, len(self._hosts) - 1) if self.alt else 1,
+            reraise_as_library_errors=False,
+        )
+
+    def ensure_connection(self, *args: Any, **kwargs: Any) -> Connection:
+        """Connect, retrying; returns this connection.
+
+        Arguments:
+            errback: called with (exception, seconds until the next try).
+            max_retries: how often to try again; ``None`` without limit.
+            interval_start: seconds before the first retry (2).
+            interval_step: seconds added each time (2).
+            interval_max: seconds of the longest wait (30).
+            callback: called once a second while waiting; may raise to end it.
+            reraise_as_library_errors: raise :exc:`OperationalError` instead of the driver's.
+            timeout: seconds for all of it; ``None`` without limit.
+
+        Raises:
+            OperationalError: no connection within these limits.
+        """
+        self._ensure_connection(*args, **kwargs)
+        return self
+
+    def _ensure_connection(
+        self,
+        errback: Callable[[BaseException, float], Any] | None = None,
+        max_retries: int | None = None,
+        interval_start: float = 2,
+        interval_step: float = 2,
+        interval_max: float = 30,
+        callback: Callable[[], Any] | None = None,
+        reraise_as_library_errors: bool = True,
+        timeout: float | None = None,
+    ) -> Any:
+        if self.connected:
+            return self._connection
+
+        def on_error(exc: BaseException, intervals: Iterator[float], retries: int) -> float:
+            seconds = next(intervals) if self.completes_cycle(retries) else 0
+            if errback is not None:
+                errback(exc, seconds)
+            self.maybe_switch_next()
+            return seconds
+
+        reraising = self._reraise_as_library_errors if reraise_as_library_errors else nullcontext
+        with limited(timeout), reraising():
+            return retry_over_time(
+                self._connect_once,
+                self.recoverable_connection_errors,
+                errback=on_error,
+                max_retries=max_retries,
+                interval_start=interval_start,
+                interval_step=interval_step,
+                interval_max=interval_max,
+                callback=callback,
+                timeout=time_left(),
+            )
+
+    def _connect_once(self) -> Any:
+        with self._lock:
+            if not self.connected:
+                self.declared_entities.clear()
+                self._default_channel = None
+                with self._shortened_connect_timeout():
+                    self._connection = self.transport.establish_connection()
+                self._closed = False
+            return self._connection
+
+    @contextmanager
+    def _shortened_connect_timeout(self) -> Iterator[None]:
+        """One attempt takes no longer than there is time; alternates get their share of it."""
+        left, usual = time_left(), self.connect_timeout
+        share = None if left is None else left / max(1, len(self._hosts))
+        if share is not None and (not usual or share < float(usual)):
+            self.connect_timeout = share
+        try:
+            yield
+        finally:
+            self.connect_timeout = usual
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known without asking the peer."""
+        return (
+            not self._closed
+            and self._connection is not None
+            and bool(self.transport.verify_connection(self._connection))
+        )
+
+    @property
+    def connection(self) -> Any:
+        """The driver's connection, made when need be; ``None`` after :meth:`release`."""
+        if self._closed:
+            return None
+        return self._connection if self.connected else self.connect()
+
+    @property
+    def default_channel(self) -> Any:
+        """The channel for everything that does not ask for one of its own; connects when need be.
+
+        Raises:
+            OperationalError: no connection; how it is retried stands in the transport options
+                ``max_retries``, ``interval_start``, ``interval_step``, ``interval_max`` and
+                ``connect_retries_timeout`` (by default :attr:`connect_timeout`).
+        """
+        policy = policy_in_force()
+        if policy is not None:
+            self._ensure_connection(**policy.connecting())
+        else:
+            options = {"timeout": float(self.connect_timeout or 0) * max(1, len(self._hosts))}
+            for option, argument in _CONNECT_OPTIONS.items():
+                if self.transport_options.get(option) is not None:
+                    options[argument] = self.transport_options[option]
+            self._ensure_connection(**options)
+        if self._default_channel is None or is_lost(self._default_channel):
+            self._default_channel = self.channel()
+        return self._default_channel
+
+    def channel(self) -> Any:
+        """Open a channel.
+
+        Raises:
+            RecoverableConnectionError: after :meth:`release`.
+        """
+        connection = self.connection
+        if connection is None:
+            raise RecoverableConnectionError("the connection was released")
+        return self.transport.create_channel(connection)
+
+    # ---- retrying
+
+    def ensure(
+        self,
+        obj: Any,
+        fun: Callable[..., Any],
+        errback: Callable[[BaseException, float], Any] | None = None,
+        max_retries: int | None = None,
+        interval_start: float = 1,
+        interval_step: float = 1,
+        interval_max: float = 1,
+        on_revive: Callable[[Any], Any] | None = None,
+        retry_errors: Any = None,
+        timeout: float | None = None,
+    ) -> Callable[..., Any]:
+        """Decorate ``fun`` so that it is called again after a lost connection.
+
+        The policy holds for connecting as well, also where ``fun`` connects by itself.
+
+        Arguments:
+            obj: has a method ``revive`` that takes the new channel.
+            fun: the function.
+            errback: called with (exception, seconds) before each retry.
+            max_retries: how often; 0 not at all, ``None`` without limit.
+            interval_start: seconds before the second retry; the first is immediate.
+            interval_step: seconds added each time.
+            interval_max: seconds of the longest interval.
+            on_revive: called with the new channel.
+            retry_errors: further exceptions after which to call again.
+            timeout: seconds for all of it. A call that is under way is not cut short: give it
+                a limit of its own.
+
+        Raises:
+            OperationalError: (when called) a connection or channel error, the policy being at
+                its end.
+        """
+        policy = RetryPolicy(
+            max_retries, interval_start, interval_step, interval_max, errback, timeout
+        )
+        retrying = Retrying(self, obj, fun, policy, on_revive, tuple(retry_errors or ()))
+
+        def ensured(*args: Any, **kwargs: Any) -> Any:
+            return retrying.call(*args, **kwargs)
+
+        ensured.__name__ = f"{getattr(fun, '__name__', type(fun).__name__)}(ensured)"
+        ensured.__doc__ = fun.__doc__
+        ensured.__module__ = fun.__module__
+        return ensured
+
+    def autoretry(
+        self, fun: Callable[..., Any], channel: Any = None, **ensure_options: Any
+    ) -> Callable[..., Any]:
+        """Decorate ``fun``, which takes ``channel`` by keyword, as :meth:`ensure` does.
+
+        Returns:
+            A function that returns the result and the channel in use.
+        """
+        state = Revived(fun, channel)
+
+        def with_channel(*args: Any, **kwargs: Any) -> Any:
+            if state.channel is None:
+                state.revive(self.default_channel)
+            return fun(*args, channel=state.channel, **kwargs), state.channel
+
+        with_channel.__name__ = getattr(fun, "__name__", "fun")
+        with_channel.__doc__ = fun.__doc__
+        return self.ensure(state, with_channel, **ensure_options)
+
+    @contextmanager
+    def _reraise_as_library_errors(
+        self,
+        ConnectionError: type[Exception] = exceptions.OperationalError,
+        ChannelError: type[Exception] = exceptions.OperationalError,
+    ) -> Iterator[None]:
+        try:
+            yield
+        except (ConnectionError, ChannelError):
+            raise
+        except (*self.recoverable_connection_errors, *self.connection_errors) as exc:
+            raise ConnectionError(str(exc)) from exc
+        except (*self.recoverable_channel_errors, *self.channel_errors) as exc:
+            raise ChannelError(str(exc)) from exc
+
+    # ---- using
+
+    @property
+    def transport(self) -> Any:
+        """The transport, made when first asked for."""
+        if self._transport is None:
+            self._transport = self.create_transport()
+        return self._transport
+
+    def create_transport(self) -> Any:
+        """A new transport for this connection."""
+        return self.get_transport_cls()(client=self)
+
+    def drain_events(self, **kwargs: Any) -> Any:
+        """Wait for one event and deliver it.
+
+        Arguments:
+            timeout: seconds; ``None`` without limit.
+
+        Raises:
+            TimeoutError: nothing arrived.
+        """
+        return self.transport.drain_events(self.connection, **kwargs)
+
+    def heartbeat_check(self, rate: int = 2) -> Any:
+        """Send a heartbeat when one is due, and raise when the peer's are missing.
+
+        Arguments:
+            rate: how often it is called within one heartbeat interval.
+        """
+        return self.transport.heartbeat_check(self.connection, rate=rate)
+
+    def get_heartbeat_interval(self) -> Any:
+        """Seconds between heartbeats as agreed with the broker; 0 for none."""
+        return self.transport.get_heartbeat_interval(self.connection)
+
+    def register_with_event_loop(self, loop: Any) -> None:
+        """Let an event loop watch the connection."""
+        self.transport.register_with_event_loop(self.connection, loop)
+
+    def get_manager(self, *args: Any, **kwargs: Any) -> Any:
+        """Administration of the broker, where the transport has any."""
+        return self.transport.get_manager(*args, **kwargs)
+
+    @cached_property
+    def manager(self) -> Any:
+        """The one :meth:`get_manager` that this connection keeps."""
+        return self.get_manager()
+
+    @property
+    def connection_errors(self) -> Any:
+        """Errors after which the connection is of no use."""
+        return self.transport.connection_errors
+
+    @property
+    def channel_errors(self) -> Any:
+        """Errors that refuse one operation."""
+        return self.transport.channel_errors
+
+    @property
+    def recoverable_connection_errors(self) -> Any:
+        """Errors after which connecting again may help."""
+        return self.transport.recoverable_connection_errors
+
+    @property
+    def recoverable_channel_errors(self) -> Any:
+        """Errors after which the same operation on a new channel may succeed."""
+        return self.transport.recoverable_channel_errors
+
+    @property
+    def supports_heartbeats(self) -> bool:
+        """Whether the protocol has heartbeats."""
+        return bool(self.transport.supports_heartbeats)
+
+    @property
+    def is_evented(self) -> bool:
+        """Whether the transport works with the event loop."""
+        return bool(self.transport.supports_ev)
+
+    @property
+    def qos_semantics_matches_spec(self) -> bool:
+        """Whether ``basic_qos`` without ``global`` counts per consumer."""
+        return bool(self.transport.qos_semantics_matches_spec(self.connection))
+
+    # ---- ending
+
+    def switch(self, conn_str: str) -> None:
+        """Close, and use another host from the next connect on.
+
+        Arguments:
+            conn_str: see :meth:`ConnectionParameters.switch`.
+        """
+        self.close()
+        self._closed = False
+        super().switch(conn_str)
+
+    def revive(self, new_channel: Any) -> None:
+        """After reconnecting: drop the default channel, unless it is ``new_channel``."""
+        old = self._default_channel
+        if old is not None and old is not new_channel:
+            self.maybe_close_channel(old)
+            self._default_channel = None
+
+    def maybe_close_channel(self, channel: Any) -> None:
+        """Close a channel, whatever state the connection is in."""
+        if channel is None or is_lost(channel):
+            return
+        try:
+            channel.close()
+        except (*self.connection_errors, *self.channel_errors, OSError) as exc:
+            logger.debug("closing a channel: %r", exc)
+
+    def release(self) -> None:
+        """Close the connection; used again, :meth:`connect` and others connect anew."""
+        self._closed = True
+        self.maybe_close_channel(self._default_channel)
+        connection, transport = self._forget()
+        if connection is not None:
+            try:
+                transport.close_connection(connection)
+            except (*transport.connection_errors, *transport.channel_errors, OSError) as exc:
+                logger.debug("closing the connection: %r", exc)
+
+    close = release
+
+    def collect(self, socket_timeout: float | None = None) -> None:
+        """Free what a lost connection holds, without asking the peer.
+
+        Arguments:
+            socket_timeout: most seconds for what has to go over the socket nevertheless.
+        """
+        connection, transport = self._forget()
+        if connection is not None:
+            try:
+                transport.collect_connection(connection, socket_timeout)
+            except (*transport.connection_errors, *transport.channel_errors, OSError) as exc:
+                logger.debug("collecting the connection: %r", exc)
+
+    def _forget(self) -> tuple[Any, Any]:
+        """Be unconnected; returns the driver's connection and the transport there were."""
+        held = self._connection, self._transport
+        self.declared_entities.clear()
+        self._default_channel = self._connection = self._transport = None
+        self.__dict__.pop("manager", None)
+        return held
+
+    def after_fork_in_child(self) -> None:
+        """Leave the parent's connection to the parent."""
+        self._lock = threading.RLock()
+        channel = self._default_channel
+        connection, transport = self._forget()
+        if connection is not None:
+            _left_by_parent.append((connection, transport, channel))
+            transport.abandon_connection(connection)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    # ---- what is made of it; by name, because most of it stands above
+
+    def Pool(self, limit: int | None = None, **kwargs: Any) -> Any:
+        """A :class:`ConnectionPool` of connections like this one."""
+        return symbol_by_name("kombu.connection:ConnectionPool")(self, limit, **kwargs)
+
+    def ChannelPool(self, limit: int | None = None, **kwargs: Any) -> Any:
+        """A :class:`ChannelPool` of this connection's channels."""
+        return symbol_by_name("kombu.connection:ChannelPool")(self, limit, **kwargs)
+
+    def Producer(self, channel: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """A :class:`kombu.Producer`, on the default channel if no other is given."""
+        return symbol_by_name("kombu.messaging:Producer")(channel or self, *args, **kwargs)
+
+    def Consumer(self, queues: Any = None, channel: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """A :class:`kombu.Consumer`, on the default channel if no other is given."""
+        consumer = symbol_by_name("kombu.messaging:Consumer")
+        return consumer(channel or self, queues, *args, **kwargs)
+
+    def SimpleQueue(
+        self,
+        name: Any,
+        no_ack: bool | None = None,
+        queue_opts: dict[str, Any] | None = None,
+        queue_args: dict[str, Any] | None = None,
+        exchange_opts: dict[str, Any] | None = None,
+        channel: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """A :class:`kombu.simple.SimpleQueue`, on the default channel if no other is given."""
+        return symbol_by_name("kombu.simple:SimpleQueue")(
+            channel or self, name, no_ack, queue_opts, queue_args, exchange_opts, **kwargs
+        )
+
+    def SimpleBuffer(
+        self,
+        name: Any,
+        no_ack: bool | None = None,
+        queue_opts: dict[str, Any] | None = None,
+        queue_args: dict[str, Any] | None = None,
+        exchange_opts: dict[str, Any] | None = None,
+        channel: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """A :class:`kombu.simple.SimpleBuffer`, on the default channel if no other is given."""
+        return symbol_by_name("kombu.simple:SimpleBuffer")(
+            channel or self, name, no_ack, queue_opts, queue_args, exchange_opts, **kwargs
+        )
+
+
+def maybe_channel(channel: Any) -> Any:
+    """A connection's default channel; anything else as it is."""
+    return channel.default_channel if is_connection(channel) else channel
+
+
+def is_connection(obj: Any) -> bool:
+    """Whether ``obj`` is a :class:`Connection`."""
+    return isinstance(obj, Connection)

@@ -1,0 +1,55 @@
+"""Connection parameters for display: no password, token or key in clear."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from kombu.utils.url import maybe_sanitize_url
+
+__all__ = ("MASK", "masked", "masked_url")
+
+MASK = "**"
+
+#: Names of options whose value is a secret. Paths of key files and names of keys are not.
+_SECRET = re.compile(
+    r"pass(word|wd|phrase)?$|secret|token|credential|signature"
+    r"|(api|access|account|private|shared|sas)_?key(?!_?(file|id|path))",
+    re.IGNORECASE,
+)
+
+
+def masked(value: Any, name: str = "", mask: str = MASK) -> Any:
+    """A copy of ``value`` in which secrets are replaced.
+
+    Arguments:
+        value: an option's value; mappings and sequences are looked into, URLs lose their
+            password.
+        name: the option's name.
+        mask: what stands for a secret.
+    """
+    if isinstance(value, Mapping):
+        return {key: masked(item, str(key), mask) for key, item in value.items()}
+    if value is not None and not isinstance(value, bool) and _SECRET.search(name):
+        return mask
+    if isinstance(value, str):
+        return masked_url(value, mask)
+    if type(value) in (list, tuple, set, frozenset):
+        return type(value)(masked(item, name, mask) for item in value)
+    return value
+
+
+def masked_url(url: str, mask: str = MASK) -> str:
+    """``url`` with its password replaced; a text that is no URL as it is.
+
+    What has ``@`` in it but can't be read as a URL is cut down to what precedes the
+    credentials, because nobody knows where in it the password stands.
+    """
+    if "://" not in url:
+        return url
+    try:
+        return str(maybe_sanitize_url(url, mask))
+    except ValueError:
+        scheme, _, rest = url.partition("://")
+        return f"{scheme}://{mask}@{rest.rpartition('@')[2]}" if "@" in rest else url

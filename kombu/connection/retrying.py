@@ -1,0 +1,215 @@
+"""Calling something again after the connection was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from itertools import chain, count
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+from kombu.utils.functional import waiting_times
+
+if TYPE_CHECKING:
+    from kombu.connection.client import Connection
+
+__all__ = (
+    "RetryPolicy",
+    "Retrying",
+    "Revived",
+    "is_lost",
+    "limited",
+    "policy_in_force",
+    "time_left",
+)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How to retry.
+
+    Arguments:
+        max_retries: how often; ``None`` without limit.
+        interval_start: seconds before the second retry (the first is immediate).
+        interval_step: seconds added at each retry.
+        interval_max: seconds of the longest interval.
+        errback: called with (exception, seconds) before each retry.
+        timeout: seconds for everything, calls that are under way excepted.
+    """
+
+    max_retries: int | None = None
+    interval_start: float = 1
+    interval_step: float = 1
+    interval_max: float = 1
+    errback: Callable[[BaseException, float], Any] | None = None
+    timeout: float | None = None
+
+    def connecting(self, retries: int = 0) -> dict[str, Any]:
+        """Arguments of ``ensure_connection`` that fit what is left of this policy."""
+        left = None if self.max_retries is None else max(self.max_retries - retries, 1)
+        return {
+            "errback": self.errback,
+            "max_retries": 0 if self.max_retries == 0 else left,
+            "interval_start": self.interval_start,
+            "interval_step": self.interval_step,
+            "interval_max": self.interval_max,
+        }
+
+    def intervals(self) -> Iterator[float]:
+        """Seconds before each retry."""
+        return chain(
+            [0.0], waiting_times(self.interval_start, self.interval_step, self.interval_max)
+        )
+
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Let connections that are made meanwhile, however deep inside, obey this policy."""
+        token = _policy.set(self)
+        try:
+            with limited(self.timeout):
+                yield
+        finally:
+            _policy.reset(token)
+
+
+#: The policy of the ``ensure`` that is under way in this thread or task, and when it must end.
+_policy: ContextVar[RetryPolicy | None] = ContextVar("kombu_retry_policy", default=None)
+_deadline: ContextVar[float | None] = ContextVar("kombu_deadline", default=None)
+
+
+def policy_in_force() -> RetryPolicy | None:
+    """The policy of the ``ensure`` that is under way."""
+    return _policy.get()
+
+
+@contextmanager
+def limited(timeout: float | None) -> Iterator[None]:
+    """Within, :func:`time_left` is ``timeout`` seconds at first, or less if it was less before."""
+    outer = _deadline.get()
+    if timeout:
+        end = monotonic() + timeout
+        token = _deadline.set(end if outer is None else min(end, outer))
+    else:
+        token = _deadline.set(outer)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def time_left() -> float | None:
+    """Seconds until the deadline in force, never below 1 ms; ``None`` without one."""
+    deadline = _deadline.get()
+    return None if deadline is None else max(0.001, deadline - monotonic())
+
+
+def deadline_passed() -> bool:
+    """Whether the deadline in force is over."""
+    deadline = _deadline.get()
+    return deadline is not None and monotonic() >= deadline
+
+
+class Retrying:
+    """One function, called until it succeeds or the policy is at its end.
+
+    Arguments:
+        connection: reconnected after a connection error.
+        obj: its ``revive`` is called with the new channel, before the function is called again.
+        fun: the function.
+        policy: how to retry.
+        on_revive: called with the new channel.
+        retry_errors: further exceptions after which to call again.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        obj: Any,
+        fun: Callable[..., Any],
+        policy: RetryPolicy,
+        on_revive: Callable[[Any], Any] | None = None,
+        retry_errors: tuple[type[BaseException], ...] = (),
+    ) -> None:
+        self.connection = connection
+        self.obj = obj
+        self.fun = fun
+        self.policy = policy
+        self.on_revive = on_revive
+        self.retry_errors = retry_errors
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it.
+
+        Raises:
+            OperationalError: a connection or channel error, when the policy is at its end.
+        """
+        with self.policy.in_force(), self.connection._reraise_as_library_errors():
+            return self._attempts(args, kwargs)
+
+    def _attempts(self, args: Any, kwargs: Any) -> Any:
+        connection = self.connection
+        intervals = self.policy.intervals()
+        for retries in count():
+            try:
+                return self.fun(*args, **kwargs)
+            except self.retry_errors:
+                if self._is_spent(retries):
+                    raise
+                self._pause(next(intervals))
+            except connection.recoverable_connection_errors as exc:
+                if self._is_spent(retries):
+                    raise
+                connection.collect()
+                connection.maybe_switch_next()
+                self._before_retry(exc, next(intervals))
+                self._reconnect(retries)
+            except connection.recoverable_channel_errors as exc:
+                if self._is_spent(retries):
+                    raise
+                self._before_retry(exc, next(intervals))
+                if is_lost(getattr(self.obj, "channel", None)):
+                    self._reconnect(retries)
+        raise AssertionError("unreachable")
+
+    def _reconnect(self, retries: int) -> None:
+        connection = self.connection
+        connection._ensure_connection(
+            **self.policy.connecting(retries), reraise_as_library_errors=False
+        )
+        channel = connection.default_channel
+        self.obj.revive(channel)
+        if self.on_revive is not None:
+            self.on_revive(channel)
+
+    def _is_spent(self, retries: int) -> bool:
+        most = self.policy.max_retries
+        return (most is not None and retries >= most) or deadline_passed()
+
+    def _before_retry(self, exc: BaseException, seconds: float) -> None:
+        if self.policy.errback is not None:
+            self.policy.errback(exc, seconds)
+        self._pause(seconds)
+
+    @staticmethod
+    def _pause(seconds: float) -> None:
+        left = time_left()
+        sleep(seconds if left is None else min(seconds, left))
+
+
+def is_lost(channel: Any) -> bool:
+    """Whether a channel is known to be closed; AMQP closes one with each channel error."""
+    return getattr(channel, "is_open", None) is False or getattr(channel, "closed", None) is True
+
+
+class Revived:
+    """What :meth:`Connection.autoretry` keeps between calls: the channel in use."""
+
+    def __init__(self, fun: Callable[..., Any], channel: Any) -> None:
+        self.fun = fun
+        self.channel = channel
+
+    def revive(self, channel: Any) -> None:
+        """Use a new channel."""
+        self.channel = channel
