@@ -49,6 +49,15 @@ _decoders: dict[str, _Codec] = {}
 #: Those of our decoders that can stop at a size, by content type.
 _inflaters: dict[str, _MaybeInflater] = {}
 
+#: What to install for those that are optional, by content type and alias.
+_EXTRAS = {
+    "application/x-brotli": "brotli",
+    "brotli": "brotli",
+    "application/zstd": "zstd",
+    "zstd": "zstd",
+    "zstandard": "zstd",
+}
+
 _AS_SET: Any = object()
 _max_size: int | None = DEFAULT_MAX_SIZE
 
@@ -113,7 +122,7 @@ def get_encoder(t: str) -> tuple[_Codec, str]:
         KeyError: there is no such compression.
     """
     content_type = _aliases.get(t, t)
-    return _encoders[content_type], content_type
+    return _find(_encoders, content_type), content_type
 
 
 def get_decoder(t: str) -> _Codec:
@@ -122,7 +131,19 @@ def get_decoder(t: str) -> _Codec:
     Raises:
         KeyError: there is no such compression.
     """
-    return _decoders[_aliases.get(t, t)]
+    return _find(_decoders, _aliases.get(t, t))
+
+
+def _find(codecs: dict[str, _Codec], content_type: str) -> _Codec:
+    try:
+        return codecs[content_type]
+    except KeyError:
+        extra = _EXTRAS.get(content_type)
+        if extra is None:
+            raise
+        raise KeyError(
+            f"compression {content_type!r} is not installed: pip install 'kombu[{extra}]'"
+        ) from None
 
 
 def compress(body: Any, content_type: str) -> tuple[Any, str]:
@@ -156,7 +177,7 @@ def decompress(body: Any, content_type: str, max_size: int | None = _AS_SET) -> 
         Exception: the error of the compression's library, when the body is broken.
     """
     content_type = _aliases.get(content_type, content_type)
-    decoder = _decoders[content_type]
+    decoder = _find(_decoders, content_type)
     limit = _max_size if max_size is _AS_SET else max_size
     inflater = _inflaters.get(content_type)
     try:
