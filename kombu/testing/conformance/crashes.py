@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -105,20 +106,17 @@ class Restarts(Conformance):
                 message.ack()
 
         worker = Worker()
-        harness.put(connection.channel(), queue, "before")
-        events = worker.consume(limit=None, timeout=0.1, safety_interval=0.05)
-        harness.eventually(lambda: next(events, None) or received, "the first message")
-        del events
-        connection.close()
-        assert harness.restart is not None
-        harness.restart()
-        fresh = harness.connection()
-        harness.put(fresh.channel(), queue, "after")
-        events = worker.consume(limit=None, timeout=0.1, safety_interval=0.05)
-
-        def resumed() -> bool:
-            next(events, None)
-            return "after" in received
-
-        harness.eventually(resumed, "the message after the restart", timeout=30)
-        del events
+        thread = threading.Thread(target=worker.run, daemon=True)
+        thread.start()
+        try:
+            harness.put(connection.channel(), queue, "before")
+            harness.eventually(lambda: received == ["before"], "the first message")
+            connection.close()
+            assert harness.restart is not None
+            harness.restart()
+            harness.put(harness.connection().channel(), queue, "after")
+            harness.eventually(lambda: "after" in received, "the consumer resumes", timeout=30)
+        finally:
+            worker.should_stop = True
+            thread.join(harness.prompt)
+        assert not thread.is_alive()
