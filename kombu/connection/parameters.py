@@ -100,7 +100,7 @@ class ConnectionParameters:
     def _assign(self, arguments: dict[str, Any]) -> None:
         options = {**self._given["transport_options"], **(arguments["transport_options"] or {})}
         port = arguments["port"]
-        self.hostname = arguments["hostname"]
+        self.hostname = arguments.get("hostname")
         self.userid = arguments["userid"]
         self.password = arguments["password"]
         self.virtual_host = arguments["virtual_host"] or "/"
