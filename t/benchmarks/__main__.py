@@ -27,7 +27,10 @@ def rounds(scenario: str, count: int) -> Iterator[tuple[dict[str, float], dict[s
 
 
 def row(scenario: str, figure: str, published: list[float], ours: list[float]) -> dict[str, object]:
-    pairs = [mine / theirs if theirs else float("inf") for theirs, mine in zip(published, ours)]
+    pairs = [
+        mine / theirs if theirs else float("inf")
+        for theirs, mine in zip(published, ours, strict=True)
+    ]
     return {
         "scenario": scenario,
         "figure": figure,

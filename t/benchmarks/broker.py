@@ -5,6 +5,7 @@ Run by either side's interpreter, so only what both sides have is used; prints o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from embedded import BODY, HEADERS, cpu_seconds
+
 from kombu import Connection, Queue
 
 Figures = dict[str, float]
@@ -117,10 +119,8 @@ class Bench:
     def idle(self, seconds: float = 10.0) -> Figures:
         with self.connect() as connection, connection.Consumer([self.queue], callbacks=[print]):
             before, begin = cpu_seconds(), time.perf_counter()
-            try:
+            with contextlib.suppress(TimeoutError):
                 connection.drain_events(timeout=seconds)
-            except TimeoutError:
-                pass
             spent, took = cpu_seconds() - before, time.perf_counter() - begin
             self.queue(connection.default_channel).delete()
         return {"cpu %": spent / took * 100}

@@ -1,4 +1,4 @@
-"""Publish and run rates of a Celery prefork worker: ``celery_rates.py URL [TASKS]``; one JSON line."""
+"""Publish and run rates of a Celery prefork worker: ``celery_rates.py URL [TASKS]``."""
 
 from __future__ import annotations
 

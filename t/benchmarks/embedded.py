@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import statistics
@@ -176,10 +177,8 @@ def idle_consumer(seconds: float = 5.0) -> dict[str, float]:
         connection.Consumer([Queue("bench.idle")], callbacks=[print]),
     ):
         before, begin = cpu_seconds(), time.perf_counter()
-        try:
+        with contextlib.suppress(TimeoutError):
             connection.drain_events(timeout=seconds)
-        except TimeoutError:
-            pass
         spent = cpu_seconds() - before
         return {"cpu %": spent / (time.perf_counter() - begin) * 100}
 

@@ -8,7 +8,10 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any
+
+from amqp.exceptions import NotFound
 
 from kombu.transport.features import Features
 from kombu.transport.SQS.batches import Entry, send_all
@@ -31,12 +34,19 @@ class MessageTooLarge(ValueError):
     """A message is larger than its queue takes."""
 
 
-class Receipt(NamedTuple):
-    """What settles one receipt of a message."""
+class Receipt:
+    """What settles one holding of a message, once.
 
-    source: str
-    url: str
-    handle: str
+    SQS may honour the handle of an earlier holding, so that used ones must not be sent again.
+    """
+
+    __slots__ = ("handle", "settled", "source", "url")
+
+    def __init__(self, source: str, url: str, handle: str) -> None:
+        self.source = source
+        self.url = url
+        self.handle = handle
+        self.settled = False
 
 
 class SQSStore(Store):
@@ -250,11 +260,16 @@ class SQSStore(Store):
             own_policy = claim.queue not in self._dead_lettered_above
             redriven = own_policy and self.queues.has_redrive_policy(claim.receipt.source)
             (back if redriven else done).append(claim)
-        self._delete(claim.receipt for claim in done)
-        self._change_visibility([claim.receipt for claim in back], 0)
+        with suppress(NotFound):  # the queue was deleted, and its messages with it
+            self._delete(unsettled(done))
+        with suppress(NotFound):
+            self._change_visibility(unsettled(back), 0)
+        for claim in (*done, *back):
+            claim.receipt.settled = True
 
     def renew(self, claims: Sequence[Claim]) -> None:
-        self._change_visibility([claim.receipt for claim in claims], self.lease or 0)
+        with suppress(NotFound):
+            self._change_visibility(unsettled(claims), self.lease or 0)
 
     def _delete(self, receipts: Iterable[Receipt]) -> None:
         for (source, url), entries in grouped(receipts).items():
@@ -319,6 +334,10 @@ class SQSStore(Store):
         if unclaimed:
             self.settle(releases=unclaimed)
         self.clients.close()
+
+
+def unsettled(claims: Iterable[Claim]) -> list[Receipt]:
+    return [claim.receipt for claim in claims if not claim.receipt.settled]
 
 
 def grouped(receipts: Iterable[Receipt]) -> dict[tuple[str, str], list[Entry]]:

@@ -14,6 +14,7 @@ from kombu.transport.mongodb.options import MongoOptions
 from kombu.transport.mongodb.store import MongoStore
 from kombu.transport.mongodb.wake import Waker
 from kombu.transport.virtual.store import Put, QueueSpec
+from t.services.pool import Servers
 
 
 @pytest.fixture
@@ -21,13 +22,16 @@ def database() -> str:
     return f"kombu_test_{uuid4().hex[:8]}"
 
 
+@pytest.mark.server("mongodb")
 class TestMongoStore(StoreContract):
     @pytest.fixture(params=[True, False], ids=["change-stream", "polling"])
     def open_store(
-        self, request: pytest.FixtureRequest, mongodb_url: str, database: str
+        self, request: pytest.FixtureRequest, servers: Servers, database: str
     ) -> Callable[[], MongoStore]:
         def open_one() -> MongoStore:
-            client = pymongo.MongoClient(mongodb_url, serverSelectionTimeoutMS=5000)
+            client = pymongo.MongoClient(
+                servers.env("mongodb")["MONGODB_URL"], serverSelectionTimeoutMS=5000
+            )
             broker = BrokerDatabase(client, database, MongoOptions(change_streams=request.param))
             broker.prepare()
             return MongoStore(broker, Waker(broker, lambda: 0.1))

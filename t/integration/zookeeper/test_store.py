@@ -13,17 +13,21 @@ from kombu.transport.virtual.store import Put
 from kombu.transport.zookeeper.paths import Paths
 from kombu.transport.zookeeper.session import Session
 from kombu.transport.zookeeper.store import LARGEST_MESSAGE, MessageTooLarge, ZookeeperStore
+from t.services.pool import Servers
 
 OpenStore = Callable[[], ZookeeperStore]
 
 
+@pytest.mark.server("zookeeper")
 class TestZookeeperStore(StoreContract):
     @pytest.fixture
-    def open_store(self, zookeeper_hosts: str) -> OpenStore:
+    def open_store(self, servers: Servers) -> OpenStore:
         paths = Paths(f"/kombu-test-{uuid4().hex[:8]}")
 
         def open_one() -> ZookeeperStore:
-            session = Session(KazooClient(zookeeper_hosts, timeout=4), paths, limit=10)
+            session = Session(
+                KazooClient(servers.env("zookeeper")["ZOOKEEPER_HOSTS"], timeout=4), paths, limit=10
+            )
             session.start(connect_timeout=10)
             return ZookeeperStore(session)
 

@@ -1,0 +1,28 @@
+"""The conformance suite on SQS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from kombu.testing.conformance import Harness, TransportConformance
+from kombu.transport.SQS import Transport
+from t.services.pool import Servers
+
+
+@pytest.mark.server("sqs")
+class TestSQS(TransportConformance):
+    features = Transport.features
+
+    @pytest.fixture
+    def harness(self, servers: Servers) -> Iterator[Harness]:
+        environment = servers.env("sqs")
+        options = {
+            "endpoint_url": environment["SQS_ENDPOINT"],
+            "queue_name_prefix": f"{uuid4().hex[:8]}-",
+            "is_secure": False,
+        }
+        with Harness(environment["SQS_URL"], transport_options=options) as harness:
+            yield harness
