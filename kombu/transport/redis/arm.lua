@@ -1,0 +1,56 @@
+#!lua flags=allow-oom
+-- Register an owner as waiting (see claim.lua for the keys).
+--
+-- Of all owners that wait for a queue one is its sentry. After this script it reads the
+-- queue's lists under CLIENT TRACKING, so that a push from anybody, old publishers included,
+-- wakes it and nobody else. A sentry that takes a message wakes the next idle owner, which
+-- becomes the sentry.
+--
+-- KEYS  per queue: idle, sentry, delayed, one list per priority step
+-- ARGV  1 owner  2 number of queues  3 number of steps  4 milliseconds a sentry stays one
+--       without showing up again  5 wake channel without the owner
+-- Returns {1 if there is work already, else 0, seconds until a delayed message is due or '',
+--          {numbers of the queues it is the sentry of}}
+local owner, queues, steps = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local ttl, channel = ARGV[4], ARGV[5]
+local width = 3 + steps
+local clock = redis.call('TIME')
+local now = tonumber(clock[1] .. '.' .. string.format('%06d', tonumber(clock[2])))
+local due = nil
+
+-- Only a sentry has to look: it has seen an empty queue, or is about to claim and to ring.
+local watches, mine = {}, {}
+for queue = 1, queues do
+  local base = (queue - 1) * width
+  local current = redis.call('GET', KEYS[base + 2])
+  if current and current ~= owner then
+    local listening = redis.call('PUBSUB', 'NUMSUB', channel .. current)
+    if tonumber(listening[2]) == 0 then current = false end
+  end
+  if not current or current == owner then
+    watches[queue] = true
+    mine[#mine + 1] = queue
+    local lists = {}
+    for step = 1, steps do lists[step] = KEYS[base + 3 + step] end
+    if redis.call('EXISTS', unpack(lists)) > 0 then return {1, '', {}} end
+    local first = redis.call('ZRANGE', KEYS[base + 3], 0, 0, 'WITHSCORES')
+    if first[2] then
+      local wait = tonumber(first[2]) - now
+      if wait <= 0 then return {1, '', {}} end
+      if not due or wait < due then due = wait end
+    end
+  end
+end
+
+for queue = 1, queues do
+  local base = (queue - 1) * width
+  local idle, sentry = KEYS[base + 1], KEYS[base + 2]
+  if watches[queue] then
+    redis.call('SET', sentry, owner, 'PX', ttl)
+    redis.call('ZREM', idle, owner)
+  else
+    redis.call('ZADD', idle, string.format('%.6f', now), owner)
+    redis.call('PEXPIRE', idle, 600000)
+  end
+end
+return {0, due and string.format('%.6f', due) or '', mine}

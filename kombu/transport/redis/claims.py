@@ -1,0 +1,89 @@
+"""Claims on Redis, and what is written back when a message returns to its queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu.transport.redis.keys import Bookkeeping
+from kombu.transport.virtual.store import Claim, Envelope
+from kombu.utils.json import dumps, loads
+
+#: In ``delivery_info``: how often a message that came back was delivered (additive).
+DELIVERIES = "x-delivery-count"
+
+
+class RedisClaim(Claim):
+    """A claim that knows where it is recorded.
+
+    Arguments:
+        raw: the envelope as it was stored.
+        field: its name in the bookkeeping; ``None`` where nothing is recorded.
+        books: the keys it is recorded under.
+        source: the list it was taken from.
+    """
+
+    __slots__ = ("books", "field", "raw", "source")
+
+    def __init__(
+        self,
+        queue: str,
+        message: Envelope,
+        receipt: str,
+        raw: bytes,
+        field: str | bytes | None,
+        books: Bookkeeping,
+        source: str,
+    ) -> None:
+        redelivered, deliveries = history(message)
+        super().__init__(queue, message, receipt, redelivered, deliveries)
+        self.raw = raw
+        self.field = field
+        self.books = books
+        self.source = source
+
+    @property
+    def claimed_at(self) -> float:
+        """Unix time of the claim by the server's clock."""
+        return int(self.receipt[:16]) / 1e6
+
+
+def parse(raw: bytes) -> Envelope | None:
+    """The envelope, or ``None`` when the value is not one of ours."""
+    try:
+        message = loads(raw.decode("utf-8", "surrogatepass"))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if not isinstance(message, dict) or not isinstance(message.get("properties"), dict):
+        return None
+    return message
+
+
+def history(message: Envelope) -> tuple[bool, int]:
+    """Whether a stored message was delivered before, and how often."""
+    properties = message.get("properties")
+    info = properties.get("delivery_info") if isinstance(properties, dict) else None
+    headers = message.get("headers")
+    redelivered = bool(
+        (isinstance(info, dict) and info.get("redelivered"))
+        or (isinstance(headers, dict) and headers.get("redelivered"))
+    )
+    count = info.get(DELIVERIES) if isinstance(info, dict) else None
+    if isinstance(count, int) and not isinstance(count, bool):
+        return redelivered, count
+    return redelivered, int(redelivered)
+
+
+def returned(message: Envelope) -> str:
+    """The text of a message on its way back: marked redelivered, deliveries counted.
+
+    The marks are those of the published transport: in ``headers`` and in ``delivery_info``.
+    """
+    _, deliveries = history(message)
+    headers: dict[str, Any] = dict(message.get("headers") or {})
+    properties: dict[str, Any] = dict(message.get("properties") or {})
+    info: dict[str, Any] = dict(properties.get("delivery_info") or {})
+    headers["redelivered"] = True
+    info["redelivered"] = True
+    info[DELIVERIES] = deliveries + 1
+    properties["delivery_info"] = info
+    return dumps({**message, "headers": headers, "properties": properties})

@@ -1,0 +1,124 @@
+"""Which of redis-py's errors mean what, and the edge at which they are mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from amqp.exceptions import ChannelError as AMQPChannelError
+from amqp.exceptions import ConnectionError as AMQPConnectionError
+from redis import exceptions
+
+from kombu.transport.errors import ErrorRow, ErrorTable
+
+
+class ServerUnavailable(exceptions.ResponseError):
+    """The server answered that it can't serve now: MISCONF, BUSY, NOREPLICAS, OOM and the like."""
+
+
+class NotEnoughReplicas(exceptions.RedisError):
+    """Fewer replicas than ``wait_replicas`` acknowledged a message in time."""
+
+
+class WrongType(exceptions.ResponseError):
+    """A key that should be a queue's list holds something else."""
+
+
+ERRORS = ErrorTable(
+    [
+        ErrorRow(exceptions.AuthenticationError, "connection", recoverable=False),
+        ErrorRow(exceptions.AuthenticationWrongNumberOfArgsError, "connection", recoverable=False),
+        ErrorRow(exceptions.AuthorizationError, "connection", recoverable=False),
+        ErrorRow(exceptions.BusyLoadingError, "connection"),
+        ErrorRow(exceptions.ConnectionError, "connection"),
+        ErrorRow(exceptions.TimeoutError, "connection"),
+        ErrorRow(exceptions.ReadOnlyError, "connection"),
+        ErrorRow(exceptions.MasterDownError, "connection"),
+        ErrorRow(exceptions.ClusterDownError, "connection"),
+        ErrorRow(exceptions.TryAgainError, "connection"),
+        ErrorRow(exceptions.AskError, "connection"),
+        ErrorRow(exceptions.OutOfMemoryError, "connection"),
+        ErrorRow(ServerUnavailable, "connection"),
+        ErrorRow(exceptions.RedisClusterException, "connection"),
+        ErrorRow(OSError, "connection"),
+        ErrorRow(NotEnoughReplicas, "channel"),
+        ErrorRow(exceptions.NoPermissionError, "channel", recoverable=False),
+        ErrorRow(exceptions.ClusterCrossSlotError, "channel", recoverable=False),
+        ErrorRow(WrongType, "channel", recoverable=False),
+        ErrorRow(exceptions.DataError, "channel", recoverable=False),
+        ErrorRow(exceptions.ResponseError, "channel", recoverable=False),
+        ErrorRow(exceptions.RedisError, "channel", recoverable=False),
+    ]
+)
+
+_PASSING = (
+    "MISCONF",
+    "BUSY",
+    "NOREPLICAS",
+    "OOM",
+    "UNBLOCKED",
+    "MASTERDOWN",
+    "LOADING",
+    "READONLY",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+)
+
+
+def refined(error: Exception) -> Exception:
+    """A more telling exception for replies that redis-py knows only by their text."""
+    if not isinstance(error, exceptions.ResponseError):
+        return error
+    text = str(error)
+    if type(error) is exceptions.ResponseError:
+        word = text.split(" ", 1)[0]
+        if word in _PASSING or "OOM command not allowed" in text:
+            return ServerUnavailable(text)
+        if word == "WRONGTYPE" or "WRONGTYPE" in text:
+            return WrongType(text)
+        for code, kind in (
+            ("NOPERM", exceptions.NoPermissionError),
+            ("READONLY", exceptions.ReadOnlyError),
+            ("MASTERDOWN", exceptions.MasterDownError),
+            ("NOAUTH", exceptions.AuthenticationError),
+        ):
+            if text.startswith(code):
+                return kind(text)
+        if "can't write against a read only replica" in text:
+            return exceptions.ReadOnlyError(text)
+    return error
+
+
+@contextmanager
+def mapped(doing: str) -> Iterator[None]:
+    """Turn redis-py's errors into the library's own (see :meth:`ErrorTable.mapped`)."""
+    try:
+        yield
+    except (AMQPConnectionError, AMQPChannelError):
+        raise
+    except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as exc:
+        hint = ""
+        if isinstance(exc, exceptions.NoPermissionError):
+            hint = (
+                " (the transport needs +@list +@hash +@sortedset +@set +@string +@keyspace"
+                " +@pubsub +@scripting +@connection on its keys and channels)"
+            )
+        raise ERRORS.translate(refined(exc), doing + hint) from exc
+
+
+class error_classes_t(NamedTuple):  # noqa: N801 - the published name
+    """The two tuples that :func:`get_redis_error_classes` returns."""
+
+    connection_errors: tuple[type[BaseException], ...]
+    channel_errors: tuple[type[BaseException], ...]
+
+
+def get_redis_error_classes() -> error_classes_t:
+    """The transport's ``(connection_errors, channel_errors)``."""
+    return error_classes_t(ERRORS.connection_errors, ERRORS.channel_errors)
+
+
+def get_redis_ConnectionError() -> type[exceptions.ConnectionError]:  # noqa: N802
+    """redis-py's ``ConnectionError``."""
+    return exceptions.ConnectionError

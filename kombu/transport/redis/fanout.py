@@ -1,0 +1,141 @@
+"""Fanout exchanges on the published channels of PUBLISH and PSUBSCRIBE."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from kombu.transport.redis.claims import parse
+from kombu.transport.redis.errors import mapped
+from kombu.transport.redis.listener import Heard
+from kombu.transport.redis.options import RedisOptions
+from kombu.transport.redis.server import Server
+from kombu.transport.redis.wake import Waker
+from kombu.transport.virtual.store import Envelope, Fanout
+from kombu.utils.json import dumps
+
+logger = logging.getLogger("kombu.transport.redis")
+
+_RECENT = 1000
+
+
+class RedisFanout(Fanout):
+    """Publish/subscribe for fanout exchanges.
+
+    Arguments:
+        server: where to publish and subscribe.
+        waker: whose listeners hear the messages.
+        options: ``fanout_prefix``, ``fanout_patterns``, ``global_keyprefix`` and
+            ``sentinel_fanout_compat``.
+        database: number of the database, part of the channel names.
+        compat: whether the channel ``/{db}.`` of old sentinel peers is used as well.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        waker: Waker,
+        options: RedisOptions,
+        database: int,
+        compat: bool = False,
+    ) -> None:
+        self._server, self._waker, self._options = server, waker, options
+        self._database = database
+        self._compat = compat
+        self._lock = threading.RLock()
+        #: pattern -> queues, in the order they subscribed
+        self._subscriptions: dict[bytes, list[str]] = {}
+        self._inbox: deque[tuple[str, Envelope]] = deque()
+        self._recent: deque[tuple[str, str]] = deque(maxlen=_RECENT)
+        waker.add_hearer(self._heard)
+
+    # ---- names
+
+    def _prefixes(self) -> list[str]:
+        given = self._options.fanout_prefix
+        if not given:
+            return [""]
+        if not isinstance(given, str):
+            given = "/{db}."
+        names = [given.replace("{db}", str(self._database))]
+        if self._compat:
+            names.append("/{db}.")
+        return names
+
+    def _channels(self, exchange: str, routing_key: str) -> list[str]:
+        name = exchange
+        if routing_key and self._options.fanout_patterns:
+            name = f"{exchange}/{routing_key}"
+        return [self._options.global_keyprefix + prefix + name for prefix in self._prefixes()]
+
+    # ---- the port
+
+    def publish(self, exchange: str, routing_key: str, message: Envelope) -> int | None:
+        text = dumps(message)
+        with mapped(f"publish to fanout exchange {exchange!r}"):
+            node = self._server.any_node()
+            channels = self._channels(exchange, routing_key)
+            replies = node.link.exchange([("PUBLISH", channel, text) for channel in channels])
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+        # In a cluster, subscribers of other nodes are not counted.
+        return None if self._server.is_cluster else max(int(reply) for reply in replies)
+
+    def subscribe(self, exchange: str, queue: str, routing_key: str) -> None:
+        patterns = [channel.replace("#", "*") for channel in self._channels(exchange, routing_key)]
+        with self._lock:
+            for pattern in patterns:
+                queues = self._subscriptions.setdefault(pattern.encode(), [])
+                if queue not in queues:
+                    queues.append(queue)
+        with mapped(f"subscribe to fanout exchange {exchange!r}"):
+            self._server.any_node().listener.subscribe_patterns(patterns)
+
+    def unsubscribe(self, queue: str) -> None:
+        with self._lock:
+            gone: list[str] = []
+            for pattern, queues in list(self._subscriptions.items()):
+                if queue in queues:
+                    queues.remove(queue)
+                if not queues:
+                    del self._subscriptions[pattern]
+                    gone.append(pattern.decode())
+            self._inbox = deque(item for item in self._inbox if item[0] != queue)
+        if gone:
+            with mapped("unsubscribe from a fanout exchange"):
+                self._server.any_node().listener.unsubscribe_patterns(gone)
+
+    def pump(self, deliver: Callable[[str, Envelope], None]) -> int:
+        with mapped("receive fanout messages"):
+            self._waker.hear()
+        count = 0
+        while self._inbox:
+            queue, message = self._inbox.popleft()
+            deliver(queue, message)
+            count += 1
+        return count
+
+    # ---- what the listener hears
+
+    def _heard(self, heard: Heard) -> bool:
+        queues = self._subscriptions.get(heard.subscription)
+        if queues is None:
+            return False
+        message = parse(heard.data)
+        if message is None:
+            logger.error("what came on channel %r is not a message", heard.subscription)
+            return True
+        with self._lock:
+            tag = str(message["properties"].get("delivery_tag"))
+            for queue in queues:
+                if self._compat:
+                    # It comes on two channels.
+                    if (tag, queue) in self._recent:
+                        continue
+                    self._recent.append((tag, queue))
+                self._inbox.append((queue, message))
+        self._waker.ring()
+        return True

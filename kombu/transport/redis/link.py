@@ -1,0 +1,219 @@
+"""One held connection for commands: packed by hand, pipelined, scripts by their hash.
+
+redis-py's own layers per command cost several times what the server takes for an LPUSH, so
+commands go straight onto a connection of its pool.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from typing import Any
+
+from redis import exceptions
+
+from kombu.transport.redis.errors import refined
+
+Command = Sequence["str | bytes | int | float"]
+
+#: Seconds of silence after which a TLS connection is looked at before it is used again.
+_TLS_IDLE = 1.0
+
+
+class Script:
+    """A Lua script, known to the server by its hash.
+
+    Arguments:
+        name: file name without ``.lua`` in this package.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.text = files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+        # Redis before 7 takes no flags line; the line number of an error stays right.
+        self.plain = "--" + self.text if self.text.startswith("#!") else self.text
+        self.sha = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 - Redis's own
+        self.plain_sha = hashlib.sha1(self.plain.encode()).hexdigest()  # noqa: S324
+
+    def __repr__(self) -> str:
+        return f"<Script {self.name}>"
+
+
+def pack(command: Command) -> bytes:
+    """A command in the Redis protocol."""
+    parts = [b"*%d\r\n" % len(command)]
+    for value in command:
+        if isinstance(value, str):
+            value = value.encode("utf-8", "surrogatepass")
+        elif not isinstance(value, bytes):
+            value = str(value).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(value), value))
+    return b"".join(parts)
+
+
+class Link:
+    """Commands over one connection, which is taken from the pool once and held.
+
+    Safe for use from several threads, one at a time; in a forked child it takes a connection
+    of its own. Raises redis-py's exceptions.
+
+    Arguments:
+        pool: a redis-py connection pool.
+        reauthenticates: whether its credential provider hands out new tokens by itself.
+    """
+
+    def __init__(self, pool: Any, reauthenticates: bool = False) -> None:
+        self._pool = pool
+        self._reauthenticates = reauthenticates
+        self._connection: Any = None
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._used = 0.0
+        self._poll: Any = None
+        self._plain_scripts = False
+        #: Grows each time another connection is taken: what was set up on the old is gone.
+        self.generation = 0
+
+    @property
+    def connection(self) -> Any:
+        """The redis-py connection in use, or ``None``."""
+        return self._connection
+
+    # ---- commands
+
+    def call(self, *command: str | bytes | int | float) -> Any:
+        """Send one command and return its reply."""
+        (reply,) = self.exchange([command])
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands together and return their replies; error replies are among them."""
+        payload = b"".join(map(pack, commands))
+        with self._lock:
+            connection = self._ready()
+            try:
+                connection.send_packed_command([payload])
+                replies: list[Any] = []
+                failure: Exception | None = None
+                for _ in commands:
+                    try:
+                        replies.append(connection.read_response(disconnect_on_error=True))
+                    except exceptions.ResponseError as exc:
+                        exc = refined(exc)  # type: ignore[assignment]
+                        replies.append(exc)
+                        if isinstance(exc, exceptions.ReadOnlyError):
+                            failure = exc
+                if failure is not None:
+                    # The server was demoted; its successor is found by connecting again.
+                    self.reset()
+            except exceptions.ResponseError:
+                raise
+            except BaseException:
+                self.reset()
+                raise
+            self._used = time.monotonic()
+            return replies
+
+    def script(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes | int | float],
+        tracked: bool = False,
+    ) -> Any:
+        """Run a script and return its reply.
+
+        Arguments:
+            tracked: let the server watch the keys it reads (CLIENT CACHING).
+        """
+        with self._lock:
+            for attempt in (1, 2, 3):
+                sha = script.plain_sha if self._plain_scripts else script.sha
+                run: list[Any] = ["EVALSHA", sha, len(keys), *keys, *arguments]
+                if tracked:
+                    refused, reply = self.exchange([("CLIENT", "CACHING", "YES"), run])
+                    if isinstance(refused, Exception):
+                        raise refused
+                else:
+                    (reply,) = self.exchange([run])
+                if isinstance(reply, exceptions.NoScriptError) and attempt < 3:
+                    self._load(script)
+                    continue
+                if isinstance(reply, Exception):
+                    raise reply
+                return reply
+        raise AssertionError("unreachable")
+
+    def _load(self, script: Script) -> None:
+        text = script.plain if self._plain_scripts else script.text
+        (reply,) = self.exchange([("SCRIPT", "LOAD", text)])
+        if isinstance(reply, exceptions.NoPermissionError):
+            raise reply
+        if isinstance(reply, Exception):
+            if self._plain_scripts or text == script.plain:
+                raise reply
+            self._plain_scripts = True
+            self._load(script)
+
+    # ---- the connection
+
+    def _ready(self) -> Any:
+        if self._pid != os.getpid():
+            self._connection = None
+            self._pid = os.getpid()
+        connection = self._connection
+        if connection is not None and self._went_stale(connection):
+            self.reset()
+            connection = None
+        if connection is None:
+            connection = self._pool.get_connection()
+            self._connection = connection
+            self.generation += 1
+            self._poll = None
+            if not connection.is_connected:
+                connection.connect()
+        elif self._reauthenticates:
+            connection.re_auth()
+        return connection
+
+    def _went_stale(self, connection: Any) -> bool:
+        """Whether the server closed the connection while nobody looked."""
+        sock = getattr(connection, "_sock", None)
+        if sock is None:
+            return True
+        if hasattr(sock, "pending"):
+            if time.monotonic() - self._used < _TLS_IDLE:
+                return False
+            try:
+                return bool(connection.can_read(0))
+            except exceptions.RedisError:
+                return True
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(sock, select.POLLIN)
+        return bool(self._poll.poll(0))
+
+    def reset(self) -> None:
+        """Give the connection up; the next command takes another."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            self._poll = None
+            if connection is not None:
+                connection.disconnect()
+                if self._pid == os.getpid():
+                    self._pool.release(connection)
+
+    def close(self) -> None:
+        """As :meth:`reset`; a forked child leaves the parent's connection alone."""
+        if self._pid == os.getpid():
+            self.reset()
+
+
+Connect = Callable[[], Any]

@@ -1,0 +1,92 @@
+"""One server: its command link, its listener, and waking an owner that waits."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from redis import exceptions
+
+from kombu.transport.redis.link import Link
+from kombu.transport.redis.listener import INVALIDATE, Heard, Listener
+
+logger = logging.getLogger("kombu.transport.redis")
+
+
+class Node:
+    """A command link and a listener to the same server.
+
+    Arguments:
+        pool: where both take their connection from.
+        reauthenticates: whether credentials change while connections are open.
+    """
+
+    def __init__(self, pool: Any, reauthenticates: bool = False) -> None:
+        self.pool = pool
+        self.link = Link(pool, reauthenticates)
+        self.listener = Listener(pool)
+        #: Whether the server tells of changed keys; settled by the first attempt.
+        self.tracks = True
+        self._tracking: tuple[int, int] | None = None
+
+    def listen(self, *channels: str) -> bool:
+        """Have the server announce changed keys to the listener; whether it does.
+
+        Arguments:
+            channels: also listened to.
+        """
+        if not self.tracks:
+            return False
+        self.listener.subscribe([INVALIDATE.decode(), *channels])
+        if not self.is_listening:
+            try:
+                # Without NOLOOP: another thread of ours may wait for what this link puts.
+                self.link.call(
+                    "CLIENT", "TRACKING", "ON", "REDIRECT", self.listener.client_id, "OPTIN"
+                )
+            except exceptions.ResponseError as exc:
+                if isinstance(exc, exceptions.ReadOnlyError) or "does not exist" in str(exc):
+                    # Link and listener are not on the same server any more: connect again.
+                    self.listener.drop()
+                    raise exceptions.ConnectionError("the server changed") from exc
+                self.tracks = False
+                logger.warning(
+                    "the Redis server does not announce changed keys (%s): looking for messages "
+                    "in intervals of up to a second instead",
+                    exc,
+                )
+                self.listener.close()
+                return False
+            self._tracking = (self.link.generation, self.listener.generation)
+        return True
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether what was armed on this server still holds."""
+        return (
+            self.listener.is_open
+            and self.link.connection is not None
+            and self._tracking == (self.link.generation, self.listener.generation)
+        )
+
+    def hear(self) -> list[Heard]:
+        """What arrived on the listener, without blocking."""
+        return self.listener.hear()
+
+    def check(self) -> None:
+        """Make sure that both connections still answer."""
+        self.link.call("PING")
+        self.listener.check()
+
+    def close(self) -> None:
+        """Close both connections."""
+        self.listener.close()
+        self.link.close()
+        if self.link_is_mine:
+            self.pool.disconnect()
+
+    @property
+    def link_is_mine(self) -> bool:
+        """Whether this process, and not its parent, made the connections."""
+        return getattr(self.pool, "pid", os.getpid()) == os.getpid()

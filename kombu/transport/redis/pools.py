@@ -1,0 +1,69 @@
+"""Connection pools: of one server, of what a sentinel says is the primary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.client import Redis
+from redis.connection import Connection, ConnectionPool, SSLConnection
+from redis.credentials import StreamingCredentialProvider
+from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
+
+from kombu.transport.redis.options import RedisOptions
+
+
+class SentinelManagedSSLConnection(SentinelManagedConnection, SSLConnection):
+    """A TLS connection to the server that the sentinels name."""
+
+
+def make_pool(parameters: dict[str, Any]) -> ConnectionPool:
+    """A pool of connections to one server.
+
+    Arguments:
+        parameters: as :func:`~kombu.transport.redis.urls.connection_parameters` returns them.
+    """
+    arguments = dict(parameters)
+    connection_class = arguments.pop("connection_class", Connection)
+    pool = ConnectionPool(connection_class=connection_class, **arguments)
+    if reauthenticates(parameters):
+        # The client registers the pool with the provider, which then pushes new tokens.
+        Redis(connection_pool=pool)
+    return pool
+
+
+def reauthenticates(parameters: dict[str, Any]) -> bool:
+    """Whether credentials change while connections are open."""
+    return isinstance(parameters.get("credential_provider"), StreamingCredentialProvider)
+
+
+def make_sentinel_pool(
+    parameters: dict[str, Any], addresses: list[tuple[str, int]], options: RedisOptions
+) -> ConnectionPool:
+    """A pool of connections to the primary that the sentinels at ``addresses`` name.
+
+    Raises:
+        ValueError: the option ``master_name`` is missing.
+    """
+    if not options.master_name:
+        raise ValueError("transport option 'master_name' is needed with sentinel:// URLs")
+    arguments = dict(parameters)
+    secure = issubclass(arguments.pop("connection_class", Connection), SSLConnection)
+    for name in ("host", "port"):
+        arguments.pop(name, None)
+    toward_sentinels = {
+        "socket_timeout": arguments["socket_timeout"],
+        "socket_connect_timeout": arguments["socket_connect_timeout"],
+        "socket_keepalive": True,
+        **(options.sentinel_kwargs or {}),
+    }
+    sentinel = Sentinel(
+        addresses,
+        min_other_sentinels=options.min_other_sentinels,
+        sentinel_kwargs=toward_sentinels,
+    )
+    return SentinelConnectionPool(
+        options.master_name,
+        sentinel,
+        connection_class=SentinelManagedSSLConnection if secure else SentinelManagedConnection,
+        **arguments,
+    )

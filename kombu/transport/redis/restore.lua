@@ -1,0 +1,78 @@
+#!lua flags=allow-oom
+-- Find and put back messages whose owner gave no sign of life (see claim.lua for the keys).
+--
+-- KEYS  1 unacked  2 unacked_index  3 holdings  4 leases
+-- ARGV  1 'find'     2 most to report  3 seconds after which a claim without a lease record,
+--                    a published peer's, is given up
+--       returns {{field, record, ...}, {field, ...}, seconds until the next ends or ''}
+--       1 'restore'  2 (unused)  3 as above  4 and 5 around a queue's name for its 'deleted' key
+--                    then field, receipt or '' for a peer's claim, list, envelope for each
+--       returns the number put back
+local clock = redis.call('TIME')
+local now = tonumber(clock[1] .. '.' .. string.format('%06d', tonumber(clock[2])))
+local patience = tonumber(ARGV[3])
+
+if ARGV[1] == 'find' then
+  local most = ARGV[2]
+  local over = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, most)
+  local ours, peers = {}, {}
+  for _, field in ipairs(over) do
+    local text = redis.call('HGET', KEYS[3], field)
+    if text and redis.call('HEXISTS', KEYS[1], field) == 1 then
+      ours[#ours + 1] = field
+      ours[#ours + 1] = text
+    else
+      -- a published peer restored or settled it
+      redis.call('HDEL', KEYS[3], field)
+      redis.call('ZREM', KEYS[4], field)
+    end
+  end
+  local old = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - patience, 'LIMIT', 0, most)
+  for _, field in ipairs(old) do
+    if not redis.call('ZSCORE', KEYS[4], field) then
+      if redis.call('HEXISTS', KEYS[1], field) == 1 then
+        peers[#peers + 1] = field
+      else
+        redis.call('ZREM', KEYS[2], field)
+      end
+    end
+  end
+  local soon = nil
+  local lease = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
+  if lease[2] then soon = tonumber(lease[2]) - now end
+  local peer = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+  if peer[2] then
+    local wait = tonumber(peer[2]) + patience - now
+    if not soon or wait < soon then soon = wait end
+  end
+  return {ours, peers, soon and string.format('%.6f', soon) or ''}
+end
+
+local back = 0
+for index = 6, #ARGV, 4 do
+  local field, receipt, list, envelope = ARGV[index], ARGV[index + 1], ARGV[index + 2], ARGV[index + 3]
+  local lease = redis.call('ZSCORE', KEYS[4], field)
+  local free, queue = false, nil
+  if receipt == '' then
+    local seen = redis.call('ZSCORE', KEYS[2], field)
+    free = not lease and seen and tonumber(seen) <= now - patience
+  else
+    local text = redis.call('HGET', KEYS[3], field)
+    if text and lease and tonumber(lease) <= now then
+      local found, _, name = string.match(text, '^([^\n]*)\n([^\n]*)\n(.*)\n[^\n]*$')
+      free, queue = found == receipt, name
+    end
+  end
+  if free then
+    redis.call('HDEL', KEYS[1], field)
+    redis.call('ZREM', KEYS[2], field)
+    redis.call('HDEL', KEYS[3], field)
+    redis.call('ZREM', KEYS[4], field)
+    local deleted = queue and redis.call('GET', ARGV[4] .. queue .. ARGV[5])
+    if not (deleted and tonumber(string.sub(receipt, 1, 16)) < tonumber(deleted)) then
+      redis.call('RPUSH', list, envelope)
+      back = back + 1
+    end
+  end
+end
+return back
