@@ -13,13 +13,9 @@ from typing import Any
 from ..exceptions import reraise
 
 try:
-    # Celery's pools fork by billiard, whose hooks run then.
-    from billiard.util import register_after_fork
-except ImportError:
-    try:
-        from multiprocessing.util import register_after_fork
-    except ImportError:
-        register_after_fork = None
+    from multiprocessing.util import register_after_fork
+except ImportError:  # pragma: no cover - platforms without processes
+    register_after_fork = None  # type: ignore[assignment]
 
 __all__ = (
     "FILENO_ERRORS",
