@@ -10,7 +10,7 @@ from amqp.exceptions import (
 )
 
 
-class NotEquivalentError(PreconditionFailed):  # type: ignore[misc]
+class NotEquivalentError(PreconditionFailed):
     """An entity was declared again with other properties (406 PRECONDITION_FAILED)."""
 
 

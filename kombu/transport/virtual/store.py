@@ -271,7 +271,7 @@ class Fanout(ABC):
     def unsubscribe(self, queue: str) -> None:
         """Stop; messages that have not been pumped yet are dropped with the queue."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - optional
         """Stop listening; called before its store closes."""
 
     @abstractmethod

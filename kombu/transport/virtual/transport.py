@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from queue import Empty
 from typing import Any, ClassVar
 
@@ -14,12 +13,14 @@ from amqp.exceptions import ConnectionError as AMQPConnectionError
 from kombu.log import get_logger
 from kombu.transport import base
 from kombu.transport.features import Features
-from kombu.transport.options import TransportOptions, boolean, option, seconds
 from kombu.transport.virtual.channel import Channel
 from kombu.transport.virtual.dispatch import Consumer, Dispatcher
 from kombu.transport.virtual.envelope import leased
 from kombu.transport.virtual.hooks import MissingHooks, overrides
 from kombu.transport.virtual.lease import LeaseKeeper
+from kombu.transport.virtual.loop import LoopDriver
+from kombu.transport.virtual.management import Management
+from kombu.transport.virtual.settings import VirtualOptions
 from kombu.transport.virtual.state import BrokerState
 from kombu.transport.virtual.store import Fanout, Store
 from kombu.transport.virtual.topology import Topology
@@ -29,59 +30,6 @@ logger = get_logger(__name__)
 
 #: How many things are told only once before the oldest may be told again.
 _REMEMBERED = 10_000
-
-
-def _semantics(value: Any) -> str:
-    if value not in ("channel", "consumer"):
-        raise ValueError("must be 'channel' or 'consumer'")
-    return str(value)
-
-
-@dataclass(frozen=True)
-class VirtualOptions(TransportOptions):
-    """What every virtual transport takes."""
-
-    body_encoding: str | None = option("base64", "how bodies are written: base64, or None for text")
-    deadletter_queue: str | None = option(None, "queue for messages that no queue is bound for")
-    polling_interval: float | None = option(
-        None, "longest pause between two looks into a backend that can't wake us", parse=seconds
-    )
-    confirm_publish: bool = option(
-        False, "raise MessageNacked when a full queue refuses a message", parse=boolean
-    )
-    qos_semantics: str = option(
-        "channel",
-        "what basic_qos without global limits: 'channel', or as RabbitMQ each 'consumer'",
-        parse=_semantics,
-    )
-    max_hold: float | None = option(
-        None,
-        "seconds after which a held message is not renewed any more, though its owner lives",
-        parse=seconds,
-    )
-
-
-class Management(base.Management):
-    """Administration of a virtual broker.
-
-    Arguments:
-        transport: the virtual transport.
-    """
-
-    def __init__(self, transport: Any) -> None:
-        super().__init__(transport)
-        self.channel = transport.client.channel()
-
-    def get_bindings(self) -> list[dict[str, str]]:
-        """All bindings: ``destination``, ``source`` and ``routing_key`` each."""
-        return [
-            {"destination": queue, "source": exchange, "routing_key": routing_key}
-            for queue, exchange, routing_key in self.channel.list_bindings()
-        ]
-
-    def close(self) -> None:
-        """Close its channel."""
-        self.channel.close()
 
 
 class Transport(base.Transport):
@@ -116,6 +64,7 @@ class Transport(base.Transport):
     cycle: Any = None
     store: Store | None = None
     fanout: Fanout | None = None
+    _driver: LoopDriver | None = None
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
@@ -201,6 +150,7 @@ class Transport(base.Transport):
 
     def close_connection(self, connection: Any) -> None:
         """Close all channels, delete exclusive queues, and leave the backend."""
+        self.unregister_from_event_loop(connection, None)
         self.cycle.close()
         for channels in (self._avail_channels, self.channels):
             while channels:
@@ -220,6 +170,9 @@ class Transport(base.Transport):
             self.keeper.close()
         finally:
             self.keeper.abandon()
+            fanout, self.fanout = self.fanout, None
+            if fanout is not None:
+                fanout.close()
             store.close()
 
     @property
@@ -326,6 +279,21 @@ class Transport(base.Transport):
             if len(discards) < 100:
                 return
 
+    # ---- event loop
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Let ``loop`` deliver messages; for stores with descriptors to watch."""
+        if self.store is not None and not self._polls:
+            self.unregister_from_event_loop(connection, loop)
+            self._driver = LoopDriver(self, self.store, loop)
+            self._driver.start()
+
+    def unregister_from_event_loop(self, connection: Any, loop: Any) -> None:
+        """Undo :meth:`register_with_event_loop`."""
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.stop()
+
     # ---- draining
 
     @property
@@ -335,7 +303,9 @@ class Transport(base.Transport):
             self.Channel, Channel, "_get", "_poll", "_get_and_deliver"
         ) or hasattr(self.Channel, "_get_many")  # fmt: skip
 
-    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+    def drain_events(  # type: ignore[override]
+        self, connection: Any, timeout: float | None = None
+    ) -> None:
         """Deliver one message to one consumer.
 
         Arguments:

@@ -1,0 +1,108 @@
+"""In-memory transport (``memory://``): brokers that live as long as the process.
+
+Every virtual host is a broker of its own, shared by all connections of the process that
+name it. :func:`reset` empties them, for tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from kombu.transport import base, virtual
+from kombu.transport.features import Features
+from kombu.transport.memory.broker import MemoryBroker, registry
+from kombu.transport.memory.store import MemoryStore
+from kombu.transport.virtual.store import Envelope, Store
+from kombu.transport.virtual.topology import Topology
+
+__all__ = ("Channel", "MemoryBroker", "MemoryStore", "Transport", "reset")
+
+
+def reset(vhost: str | None = None) -> None:
+    """Empty the in-memory brokers: their queues, messages, exchanges and bindings.
+
+    Arguments:
+        vhost: only this virtual host; ``None``: all of the process.
+    """
+    registry.reset(vhost)
+
+
+class _Messages:
+    """The waiting messages of one queue, as a queue of the standard library shows them."""
+
+    def __init__(self, store: MemoryStore, queue: str) -> None:
+        self._store = store
+        self._name = queue
+
+    @property
+    def queue(self) -> list[Envelope]:
+        """The envelopes, the next one first."""
+        found = self._store.broker.queues.get(self._name)
+        return [] if found is None else found.messages
+
+    def qsize(self) -> int:
+        """How many there are."""
+        return self._store.size(self._name)
+
+    def empty(self) -> bool:
+        """Whether there are none."""
+        return not self.qsize()
+
+
+class Channel(virtual.Channel):
+    """A channel of an in-memory broker."""
+
+    #: Kept from 5.7; fanout goes through the bindings like every other type.
+    supports_fanout = True
+    do_restore = False
+
+    @property
+    def queues(self) -> Mapping[str, _Messages]:
+        """The broker's queues with their waiting messages, for looking at."""
+        store = self._backend
+        assert isinstance(store, MemoryStore)
+        return {name: _Messages(store, name) for name in list(store.broker.queues)}
+
+    def after_reply_message_received(self, queue: str) -> None:
+        """Delete the queue that a reply came by."""
+        self.queue_delete(queue)
+
+
+class Transport(virtual.Transport):
+    """``memory://<virtual host>``: a broker inside the process.
+
+    Arguments:
+        client: the :class:`kombu.Connection` that it serves.
+    """
+
+    Channel = Channel
+    driver_type = "memory"
+    driver_name = "memory"
+    features: ClassVar[Features] = MemoryStore.features
+
+    #: What 5.7 kept here for all brokers: the state of the default one.
+    global_state: virtual.BrokerState = registry.broker("/").topology.state
+
+    implements = base.Implements.of(features)
+
+    def __init__(self, client: Any, **kwargs: Any) -> None:
+        self.broker = registry.broker(getattr(client, "virtual_host", None))
+        super().__init__(client, **kwargs)
+
+    def create_store(self) -> Store:
+        """This connection's view of its broker."""
+        return MemoryStore(self.broker)
+
+    def create_topology(self) -> Topology:
+        """The broker's: all connections to it share exchanges and bindings."""
+        return self.broker.topology
+
+    def driver_version(self) -> str:
+        """There is no client library."""
+        return "N/A"
+
+    @staticmethod
+    def reset(vhost: str | None = None) -> None:
+        """See :func:`reset`."""
+        reset(vhost)

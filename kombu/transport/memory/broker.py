@@ -1,0 +1,199 @@
+"""The in-memory brokers: queues of messages, one broker per virtual host."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from typing import Literal
+
+from kombu.transport.virtual.policy import QueuePolicy
+from kombu.transport.virtual.store import Envelope, QueueSpec
+from kombu.transport.virtual.topology import Topology
+
+
+class Item:
+    """One message in one queue; never changed once it was taken out of it."""
+
+    __slots__ = (
+        "deliveries",
+        "expires_at",
+        "gone",
+        "key",
+        "message",
+        "queue",
+        "ready_at",
+        "size",
+    )
+
+    def __init__(
+        self,
+        queue: MemoryQueue,
+        message: Envelope,
+        key: tuple[int, int],
+        ready_at: float | None,
+        expires_at: float | None,
+        size: int = 0,
+        deliveries: int = 0,
+    ) -> None:
+        self.queue = queue
+        self.message = message
+        #: Priority, highest first, then age: a message that returns takes its old place.
+        self.key = key
+        self.ready_at = ready_at
+        self.expires_at = expires_at
+        self.size = size
+        self.deliveries = deliveries
+        #: Whether it was taken out; what is gone may stay in the heaps for a while.
+        self.gone = False
+
+    def __lt__(self, other: Item) -> bool:
+        return self.key < other.key
+
+    def returned(self) -> Item:
+        """The same message to put back, delivered once more."""
+        return Item(
+            self.queue,
+            self.message,
+            self.key,
+            None,
+            self.expires_at,
+            self.size,
+            self.deliveries + 1,
+        )
+
+
+class MemoryQueue:
+    """Ready messages by priority and age, and those that are held back."""
+
+    def __init__(self, spec: QueueSpec) -> None:
+        self.name = spec.name
+        self.policy = QueuePolicy.of(spec.arguments)
+        self.count = 0
+        self.bytes = 0
+        #: Events of those who wait for messages of this queue.
+        self.waiters: set[threading.Event] = set()
+        self._ready: list[Item] = []
+        self._delayed: list[tuple[float, int, Item]] = []
+
+    def add(self, item: Item) -> None:
+        """Make a message ready, and wake who waits for it."""
+        heapq.heappush(self._ready, item)
+        self.count += 1
+        self.bytes += item.size
+        for waiter in self.waiters:
+            waiter.set()
+
+    def hold_back(self, item: Item, until: float) -> None:
+        """Keep a message until its time has come."""
+        heapq.heappush(self._delayed, (until, item.key[1], item))
+        for waiter in self.waiters:
+            waiter.set()
+
+    def take(self) -> Item | None:
+        """Take out the next message."""
+        while self._ready:
+            item = heapq.heappop(self._ready)
+            if not item.gone:
+                self.remove(item)
+                return item
+        return None
+
+    def remove(self, item: Item) -> None:
+        """Take out a ready message, wherever it stands."""
+        item.gone = True
+        self.count -= 1
+        self.bytes -= item.size
+
+    def drop(self) -> int:
+        """Drop the ready messages; how many there were."""
+        count = self.count
+        for item in self._ready:
+            item.gone = True
+        self._ready = []
+        self.count = self.bytes = 0
+        return count
+
+    def over(self, policy: QueuePolicy, extra: int = 0, size: int = 0) -> bool:
+        """Whether it is too long, with ``extra`` more messages of ``size`` bytes."""
+        return (policy.max_length is not None and self.count + extra > policy.max_length) or (
+            policy.max_bytes is not None and self.bytes + size > policy.max_bytes
+        )
+
+    def mature(self, now: float) -> float | None:
+        """Make ready what was held back for long enough; when the next one will be."""
+        delayed = self._delayed
+        while delayed and delayed[0][0] <= now:
+            self.add(heapq.heappop(delayed)[2])
+        return delayed[0][0] if delayed else None
+
+    @property
+    def messages(self) -> list[Envelope]:
+        """The ready messages, the next one first."""
+        return [item.message for item in sorted(self._ready) if not item.gone]
+
+
+class MemoryBroker:
+    """The queues of one virtual host; safe for use by threads."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lock = threading.Lock()
+        self.queues: dict[str, MemoryQueue] = {}
+        self.topology = Topology(vhost=name)
+        self.due: list[tuple[float, int, Item]] = []
+        self.discards: list[tuple[Literal["expired", "maxlen"], Item]] = []
+
+    def clear(self) -> None:
+        with self.lock:
+            self.queues.clear()
+            self.due.clear()
+            self.discards.clear()
+        self.topology.clear()
+
+    def queue(self, name: str) -> MemoryQueue:
+        """The queue, made when it is not there; call with the lock held."""
+        queue = self.queues.get(name)
+        if queue is None:
+            queue = self.queues[name] = MemoryQueue(QueueSpec(name))
+        return queue
+
+    def expire(self, now: float) -> None:
+        """Set aside what is past its time; call with the lock held."""
+        while self.due and self.due[0][0] <= now:
+            item = heapq.heappop(self.due)[2]
+            if not item.gone:
+                item.queue.remove(item)
+                self.discards.append(("expired", item))
+
+    def expires(self, item: Item) -> None:
+        """Look after a message's time; call with the lock held."""
+        if item.expires_at is not None:
+            heapq.heappush(self.due, (item.expires_at, item.key[1], item))
+
+
+class Registry:
+    """The brokers of this process, by virtual host."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._brokers: dict[str, MemoryBroker] = {}
+
+    def broker(self, vhost: str | None) -> MemoryBroker:
+        name = vhost or "/"
+        with self._lock:
+            broker = self._brokers.get(name)
+            if broker is None:
+                broker = self._brokers[name] = MemoryBroker(name)
+            return broker
+
+    def reset(self, vhost: str | None = None) -> None:
+        """Empty one broker, or all."""
+        with self._lock:
+            names = list(self._brokers) if vhost is None else [vhost]
+            brokers = [self._brokers[name] for name in names if name in self._brokers]
+        for broker in brokers:
+            broker.clear()
+
+
+#: All brokers of this process.
+registry = Registry()

@@ -1,0 +1,112 @@
+"""A store driven by the event loop of :mod:`kombu.asynchronous`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu.transport.virtual.lease import GATHER_TIME
+from kombu.transport.virtual.store import Store
+
+#: Messages delivered in a row before other descriptors get their turn.
+_AT_ONCE = 100
+
+#: Seconds between two looks at what is overdue, where no lease asks for less.
+_HOUSEKEEPING = 1.0
+
+
+class LoopDriver:
+    """Watches a store's descriptors, delivers what can be claimed, keeps leases alive.
+
+    Before the loop sleeps, the store is armed for the queues whose consumers have credit;
+    when a descriptor becomes readable, messages are delivered until there are none or
+    credit is used up.
+
+    Arguments:
+        transport: the virtual transport.
+        store: its store.
+        loop: a :class:`kombu.asynchronous.Hub`.
+    """
+
+    def __init__(self, transport: Any, store: Store, loop: Any) -> None:
+        self.transport = transport
+        self.store = store
+        self.loop = loop
+        self._watched: set[int] = set()
+        self._armed: tuple[str, ...] | None = None
+        #: Whether there may be more than was claimed last.
+        self._more = True
+        self._timer: Any = None
+        self._stopped = False
+
+    def start(self) -> None:
+        """Take part in the loop."""
+        lease = self.store.lease
+        interval = _HOUSEKEEPING if lease is None else min(lease / 4, _HOUSEKEEPING)
+        self._timer = self.loop.call_repeatedly(interval, self._housekeeping)
+        self.loop.on_tick.add(self.on_tick)
+
+    def stop(self) -> None:
+        """Take part no more."""
+        self._stopped = True
+        self.loop.on_tick.discard(self.on_tick)
+        if self._timer is not None:
+            self._timer.cancel()
+        for fileno in self._watched:
+            self.loop.remove_reader(fileno)
+        self._watched.clear()
+
+    def _housekeeping(self) -> None:
+        if not self._stopped:
+            self.transport.keeper.tick()
+            # Expired messages and ended delays announce themselves on no descriptor.
+            self._armed = None
+
+    def on_tick(self) -> None:
+        """Called before the loop sleeps."""
+        if self._stopped:
+            return
+        if self._more:
+            self._deliver()
+        self.transport.keeper.flush()
+        wanted = tuple(self.transport.dispatcher.wanted())
+        if wanted and (self._armed is None or set(wanted) - set(self._armed)):
+            self.store.arm(wanted)
+            self._armed = wanted
+        elif not wanted:
+            self._more = True  # whoever gets credit again asks first
+        self._watch()
+
+    def _watch(self) -> None:
+        filenos = set(self.store.filenos())
+        for fileno in self._watched - filenos:
+            self.loop.remove_reader(fileno)
+        for fileno in filenos - self._watched:
+            self.loop.add_reader(fileno, self.on_readable, fileno)
+        self._watched = filenos
+
+    def on_readable(self, fileno: int) -> None:
+        """Called by the loop."""
+        if self._stopped:
+            return
+        if self.store.on_readable(fileno):
+            self._armed = None
+            self._deliver()
+        self._watch()
+
+    def _deliver(self) -> None:
+        for _ in range(_AT_ONCE):
+            if self._stopped:
+                return
+            if not self.transport._deliver_next():
+                self._more = False
+                return
+        self._more = True
+        # The loop must not sleep now.
+        self.loop.call_soon(_nothing)
+
+
+def _nothing() -> None:
+    """Ends the loop's sleep."""
+
+
+assert GATHER_TIME < _HOUSEKEEPING

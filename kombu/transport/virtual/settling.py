@@ -1,0 +1,149 @@
+"""Settling verbs of a virtual channel: acknowledge, reject, give back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kombu.transport.virtual import policy as policies
+from kombu.transport.virtual.hooks import overrides
+from kombu.transport.virtual.ledger import Delivery
+from kombu.transport.virtual.store import Claim, Envelope, Store
+
+
+class SettleVerbs:
+    """What a channel does to settle; mixed into :class:`~.channel.Channel`."""
+
+    # ---- settling
+
+    def basic_ack(self, delivery_tag: Any, multiple: bool = False) -> None:
+        """Acknowledge a delivery; ``multiple``: and all before it (AMQP 0-9-1, 1.8.3.13)."""
+        self._require_open("Basic.ack")
+        if multiple:
+            self.qos.ack(delivery_tag, multiple=True)
+        else:
+            self.qos.ack(delivery_tag)
+
+    def basic_reject(self, delivery_tag: Any, requeue: bool = False) -> None:
+        """Reject a delivery: dead-lettered, or given back (AMQP 0-9-1, 1.8.3.14)."""
+        self._require_open("Basic.reject")
+        self.qos.reject(delivery_tag, requeue=requeue)
+
+    def basic_nack(self, delivery_tag: Any, multiple: bool = False, requeue: bool = True) -> None:
+        """Reject one delivery or all up to it (a RabbitMQ extension)."""
+        self._require_open("Basic.nack")
+        self.qos.reject(delivery_tag, requeue=requeue, multiple=multiple)
+
+    def basic_recover(self, requeue: bool = False) -> None:
+        """Give back all that is not acknowledged (AMQP 0-9-1, 1.8.3.16).
+
+        Raises:
+            NotImplementedError: ``requeue=False``, as nobody implements it.
+        """
+        self._require_open("Basic.recover")
+        if not requeue:
+            raise NotImplementedError("Does not support recover(requeue=False)")
+        self.qos.restore_unacked()
+
+    def _settle(
+        self,
+        acked: list[Delivery[Any]] | None = None,
+        requeued: list[Delivery[Any]] | None = None,
+        rejected: list[Delivery[Any]] | None = None,
+    ) -> None:
+        """Do what the ledger decided, in the store or through the hooks."""
+        keeper = self.connection.keeper
+        claims = [d.item.claim for d in acked or () if getattr(d.item, "claim", None) is not None]
+        if claims:
+            keeper.ack(claims, now=not self.connection.dispatcher.holding)
+        for delivery in rejected or ():
+            self._reject(delivery.item)
+        if requeued:
+            self._requeue([delivery.item for delivery in requeued])
+        self.connection.credit_returned()
+
+    def _reject(self, message: Any) -> None:
+        claim = getattr(message, "claim", None)
+        if claim is not None:
+            self._give_up(claim, "rejected")
+            return
+        queue = self._queue_of(message)
+        if queue is not None:
+            self._dead_letter(queue, message.serializable(), "rejected")
+
+    def _queue_of(self, message: Any) -> str | None:
+        claim = getattr(message, "claim", None)
+        if claim is not None:
+            return str(claim.queue)
+        return self._tag_to_queue.get((message.delivery_info or {}).get("consumer_tag", ""))
+
+    def _requeue(self, messages: list[Any]) -> None:
+        releases: list[Claim] = []
+        hooked = overrides(type(self), SettleVerbs, "_restore", "_restore_at_beginning")
+        for message in messages:
+            claim = getattr(message, "claim", None)
+            if claim is None or overrides(
+                type(self), SettleVerbs, "_restore", "_restore_at_beginning"
+            ):
+                self._restore_at_beginning(message)
+            elif self._worn_out(claim):
+                self._give_up(claim, "delivery_limit")
+            else:
+                releases.append(claim)
+        if releases:
+            self.connection.keeper.settle(releases=releases)
+
+    def _worn_out(self, claim: Claim) -> bool:
+        policy = self.topology.policy(claim.queue)
+        if policy is None or policy.delivery_limit is None:
+            return False
+        return bool(claim.deliveries + 1 > policy.delivery_limit)
+
+    def _restore_at_beginning(self, message: Any) -> None:
+        """Hook: give one message back, to the head of its queue where that can be."""
+        self._restore(message)
+
+    def _restore(self, message: Any) -> None:
+        """Hook: give one message back."""
+        claim = getattr(message, "claim", None)
+        if claim is not None:
+            self.connection.keeper.settle(releases=(claim,))
+            return
+        info = message.delivery_info or {}
+        envelope = message.serializable()
+        envelope["redelivered"] = True
+        queue = self._queue_of(message)
+        queues = (
+            [queue]
+            if queue is not None
+            else self._lookup(info.get("exchange", ""), info.get("routing_key", ""))
+        )
+        for each in queues:
+            self._put(each, envelope)
+
+    def _give_up(self, claim: Claim, reason: policies.Reason) -> None:
+        """Dead-letter first, then settle: no moment in which it is nowhere."""
+        if "dead_letter" not in self._backend.features.native:
+            self._dead_letter(claim.queue, claim.message, reason)
+        self.connection.keeper.settle(rejects=(claim,))
+
+    def _abandon(self) -> None:
+        """Give back what ``do_restore = False`` leaves: a lease ends with its channel."""
+        ledger = getattr(self._qos, "ledger", None)
+        left = [] if ledger is None else ledger.take_all()
+        claims = [d.item.claim for d in left if getattr(d.item, "claim", None) is not None]
+        if claims:
+            self.connection.keeper.settle(releases=claims)
+
+    if TYPE_CHECKING:  # hooks and parts of the channel that these verbs call
+        connection: Any
+        topology: Any
+        qos: Any
+        _qos: Any
+        _backend: Store
+        _tag_to_queue: dict[str, str]
+
+        def _require_open(self, method: str) -> None: ...
+        def _lookup(self, exchange: str, routing_key: str) -> Sequence[str]: ...
+        def _put(self, queue: str, message: Envelope, **kwargs: Any) -> None: ...
+        def _dead_letter(self, queue: str, message: Envelope, reason: policies.Reason) -> bool: ...
