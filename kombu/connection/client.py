@@ -232,7 +232,9 @@ class Connection(ConnectionParameters):
         if policy is not None:
             self._ensure_connection(**policy.connecting())
         else:
-            options = {"timeout": float(self.connect_timeout or 0) * max(1, len(self._hosts))}
+            options: dict[str, Any] = {
+                "timeout": float(self.connect_timeout or 0) * max(1, len(self._hosts))
+            }
             for option, argument in _CONNECT_OPTIONS.items():
                 if self.transport_options.get(option) is not None:
                     options[argument] = self.transport_options[option]
