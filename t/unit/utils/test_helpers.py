@@ -6,7 +6,7 @@ import io
 import pickle
 import sys
 from contextlib import contextmanager
-from threading import Barrier, Thread
+from threading import Event, Thread
 
 import pytest
 from hypothesis import given
@@ -317,18 +317,24 @@ def test_cached_property_needs_a_place():
 
 
 def test_cached_property_is_computed_once_by_threads():
-    owner, barrier, seen = Owner(), Barrier(8), []
+    entered, seen = [Event(), Event()], []
 
-    def ask():
-        barrier.wait(10)
-        seen.append(owner.value)
+    class Slow:
+        @cached_property
+        def value(self):
+            number = sum(event.is_set() for event in entered)
+            entered[number].set()
+            entered[1].wait(0.2)  # another thread would come in now
+            return number
 
-    threads = [Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
+    slow = Slow()
+    threads = [Thread(target=lambda: seen.append(slow.value)) for _ in range(2)]
+    threads[0].start()
+    assert entered[0].wait(10)
+    threads[1].start()
     for thread in threads:
         thread.join()
-    assert seen == [1] * 8
+    assert seen == [0, 0]
 
 
 # -- files and environments ---------------------------------------------------------------------
