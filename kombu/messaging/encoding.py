@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from kombu.compression import compress
 from kombu.serialization import dumps
 
-
-class Encoded(NamedTuple):
-    """A serialized body and what a reader must know of it."""
-
-    body: Any
-    content_type: str
-    content_encoding: str
+#: (body, content type, content encoding); a plain tuple, for one is made with each publish
+Encoded = tuple[Any, str, str]
 
 
 def encode(
@@ -34,6 +29,9 @@ def encode(
         compression: name or MIME type of a compression, or ``None``.
         headers: gets the key ``compression`` when the body is compressed.
 
+    Returns:
+        the body as it is sent, its MIME type, and its character set or ``"binary"``.
+
     Raises:
         EncodeError: the body can't be serialized.
         SerializerNotInstalled: no serializer has that name.
@@ -48,7 +46,7 @@ def encode(
         content_encoding = "binary"
     if compression:
         body, headers["compression"] = compress(body, compression)
-    return Encoded(body, content_type, content_encoding or "binary")
+    return body, content_type, content_encoding or "binary"
 
 
 def milliseconds(seconds: Any, what: str) -> int:

@@ -326,7 +326,7 @@ class Producer:
         deadline: Deadline,
         policy: Mapping[str, Any] | None,
     ) -> Any:
-        encoded, priority, headers, properties = message
+        (body, content_type, content_encoding), priority, headers, properties = message
         exchange, routing_key, mandatory, immediate, confirm_timeout = where
         if declare:
             for entity in declare:
@@ -338,14 +338,14 @@ class Producer:
             # Not before, for declaring it may have given it its name.
             properties["reply_to"] = reply_to.name
         prepared = channel.prepare_message(
-            encoded.body,
+            body,
             priority,
-            encoded.content_type,
-            encoded.content_encoding,
+            content_type,
+            content_encoding,
             headers,
             properties,
         )
-        pending = self.pending_batch
+        pending = getattr(self._local, "pending", None)
         if pending is None:
             return channel.basic_publish(
                 prepared,
