@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from kombu.transport.pyamqp import Transport
 
 from kombu.testing.conformance import Harness, TransportConformance
+from kombu.transport.pyamqp import Transport
 from t.services.pool import Servers
 
 

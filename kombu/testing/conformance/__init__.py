@@ -19,8 +19,33 @@ hold what AMQP would not lose to be refused or warned about. RabbitMQ is the jud
 passes on RabbitMQ through py-amqp, and no test expects what RabbitMQ does not do.
 """
 
-from kombu.testing.conformance.harness import Harness, Inbox
-from kombu.testing.conformance.selection import requires, unless
-from kombu.testing.conformance.suite import TransportConformance
+import pytest
+
+# Before the modules are imported, so that a failing assertion shows its values.
+pytest.register_assert_rewrite(
+    *(
+        f"{__name__}.{module}"
+        for module in (
+            "basics",
+            "bodies",
+            "closing",
+            "consuming",
+            "crashes",
+            "declaring",
+            "harness",
+            "model",
+            "patterns",
+            "policies",
+            "publishing",
+            "routing",
+            "settling",
+            "store",
+        )
+    )
+)
+
+from kombu.testing.conformance.harness import Harness, Inbox  # noqa: E402
+from kombu.testing.conformance.selection import requires, unless  # noqa: E402
+from kombu.testing.conformance.suite import TransportConformance  # noqa: E402
 
 __all__ = ("Harness", "Inbox", "TransportConformance", "requires", "unless")

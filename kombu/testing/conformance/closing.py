@@ -30,10 +30,8 @@ class Closing(Conformance):
             "get": lambda: channel.basic_get(queue.name),
             "declare": lambda: channel.queue_declare(queue.name, durable=False, auto_delete=False),
             "publish": lambda: channel.basic_publish(prepared, exchange="", routing_key=queue.name),
-            "consume": lambda: (
-                channel.basic_consume(queue.name, False, "tag-1", callback=print)
-                if connection.transport.driver_type != "amqp"
-                else channel.basic_consume(queue.name, "tag-1", callback=print)
+            "consume": lambda: channel.basic_consume(
+                queue=queue.name, no_ack=False, callback=print, consumer_tag="tag-1"
             ),
         }
         with pytest.raises(errors):

@@ -109,9 +109,10 @@ class Batches(Conformance):
     """``Producer.batch()``: many messages, few round trips."""
 
     def test_batch_arrives_in_order(self, harness: Harness, channel: Any, queue: Any) -> None:
-        with channel.Producer().batch() as batch:
+        producer = channel.Producer()
+        with producer.batch():
             for number in range(250):
-                batch.publish(number, exchange="", routing_key=queue.name)
+                producer.publish(number, exchange="", routing_key=queue.name)
         harness.has_size(queue, 250)
         payloads = harness.take(queue, 250)
         assert sorted(payloads) == list(range(250))
@@ -121,16 +122,18 @@ class Batches(Conformance):
     def test_batch_to_several_queues(self, harness: Harness, channel: Any, queue: Any) -> None:
         exchange = harness.exchange(channel, "direct")
         keyed = harness.queue(channel, exchange, routing_key="k")
-        with channel.Producer().batch() as batch:
-            batch.publish("a", exchange="", routing_key=queue.name)
-            batch.publish("b", exchange=exchange, routing_key="k")
+        producer = channel.Producer()
+        with producer.batch():
+            producer.publish("a", exchange="", routing_key=queue.name)
+            producer.publish("b", exchange=exchange, routing_key="k")
         assert harness.take(queue, 1) == ["a"]
         assert harness.take(keyed, 1) == ["b"]
 
     def test_batch_larger_than_its_size(self, harness: Harness, channel: Any, queue: Any) -> None:
-        with channel.Producer().batch(max_size=10) as batch:
+        producer = channel.Producer()
+        with producer.batch(max_size=10):
             for number in range(35):
-                batch.publish(number, exchange="", routing_key=queue.name)
+                producer.publish(number, exchange="", routing_key=queue.name)
         harness.has_size(queue, 35)
 
 

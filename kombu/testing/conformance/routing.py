@@ -116,8 +116,8 @@ class Topic(Conformance):
         queue = harness.queue(channel, exchange, routing_key=pattern)
         producer = channel.Producer(exchange)
         for key in (*misses, *hits):
-            producer.publish(key, routing_key=key)
-        assert harness.take(queue, len(hits)) == hits
+            producer.publish({"key": key}, routing_key=key)
+        assert harness.take(queue, len(hits)) == [{"key": key} for key in hits]
         assert harness.size(queue) == 0
 
     def test_topic_words_are_whole(self, harness: Harness, channel: Any) -> None:
