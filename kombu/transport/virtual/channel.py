@@ -77,7 +77,7 @@ class Channel(
         self.connection = connection
         self.closed = False
         self.is_flowing = True
-        self.events: dict[str, set[Callable[..., Any]]] = defaultdict(set)
+        self._events: dict[str, set[Callable[..., Any]]] = defaultdict(set)
         self._consumers: set[str] = set()
         self._tag_to_queue: dict[str, str] = {}
         self._active_queues: list[str] = []
@@ -111,6 +111,11 @@ class Channel(
     def supports_batch_publish(self) -> bool:  # type: ignore[override]
         """Whether :meth:`basic_publish_many` saves round trips."""
         return self._backend.features.batch_publish and not self._hooked_put
+
+    @property
+    def events(self) -> dict[str, set[Callable[..., Any]]]:
+        """Callbacks by event; ``basic_return`` gets ``(exception, exchange, key, message)``."""
+        return self._events
 
     @property
     def state(self) -> BrokerState:

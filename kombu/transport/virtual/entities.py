@@ -20,6 +20,9 @@ from kombu.utils.uuid import uuid
 
 Arguments = Mapping[str, Any] | None
 
+#: What a declaration says of a queue. py-amqp's defaults differ from AMQP's for auto_delete only.
+_PROPERTIES = ("durable", "exclusive", "auto_delete", "arguments")
+
 #: Feature -> the queue arguments that ask for it.
 _DEMANDS = {
     "message_ttl": ("x-message-ttl",),
@@ -194,10 +197,13 @@ class EntityVerbs:
         return queue_declare_ok_t(queue, self._size(queue), consumers)
 
     def _compare(self, known: QueueSpec, spec: QueueSpec, given: Mapping[str, Any]) -> None:
+        if not self.strict and not any(name in given for name in _PROPERTIES):
+            return  # only asks how the queue is; 5.7's users do
         differing = [
             name
-            for name in ("durable", "exclusive", "auto_delete", "arguments")
-            if name in given and getattr(known, name) != getattr(spec, name)
+            for name in _PROPERTIES
+            if (name in given or name != "auto_delete")
+            and getattr(known, name) != getattr(spec, name)
         ]
         if differing:
             name = differing[0]

@@ -162,9 +162,14 @@ def expired(message: Envelope, now: float) -> bool:
 
 
 def size_of(message: Envelope) -> int:
-    """Bytes a message counts for ``x-max-length-bytes``: its stored body, as RabbitMQ."""
+    """Bytes a message counts for ``x-max-length-bytes``: its body, as RabbitMQ."""
     body = message.get("body")
-    return len(body) if isinstance(body, (str, bytes)) else 0
+    if not isinstance(body, (str, bytes)):
+        return 0
+    properties = message.get("properties") or {}
+    if isinstance(body, str) and properties.get("body_encoding") == "base64":
+        return len(body) * 3 // 4 - body[-2:].count("=")
+    return len(body)
 
 
 def unused(policy: QueuePolicy, last_used: float, consumers: int, now: float) -> bool:

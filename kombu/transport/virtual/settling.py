@@ -82,9 +82,7 @@ class SettleVerbs:
         hooked = overrides(type(self), SettleVerbs, "_restore", "_restore_at_beginning")
         for message in messages:
             claim = getattr(message, "claim", None)
-            if claim is None or overrides(
-                type(self), SettleVerbs, "_restore", "_restore_at_beginning"
-            ):
+            if claim is None or hooked:
                 self._restore_at_beginning(message)
             elif self._worn_out(claim):
                 self._give_up(claim, "delivery_limit")

@@ -328,8 +328,8 @@ class Transport(base.Transport):
 
     def _deliver_next(self) -> bool:
         """Hand out one message, if there is one; whether there was."""
-        if self.fanout is not None:
-            self.fanout.pump(self._deliver_fanned)
+        if self.fanout is not None and self.fanout.pump(self._deliver_fanned):
+            return True
         if self.channels:
             self.sweep(self.channels[0])
         following = self.dispatcher.next()
