@@ -41,11 +41,6 @@ class RedisClaim(Claim):
         self.books = books
         self.source = source
 
-    @property
-    def claimed_at(self) -> float:
-        """Unix time of the claim by the server's clock."""
-        return int(self.receipt[:16]) / 1e6
-
 
 def parse(raw: bytes) -> Envelope | None:
     """The envelope, or ``None`` when the value is not one of ours."""

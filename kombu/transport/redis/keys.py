@@ -15,7 +15,7 @@ class Bookkeeping(NamedTuple):
     """The four keys that record which messages are held, and by whom."""
 
     unacked: str
-    index: str
+    signs: str
     holdings: str
     leases: str
 

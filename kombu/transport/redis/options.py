@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kombu.transport.options import TransportOptions, boolean, option, seconds
+from kombu.transport.options import boolean, option, seconds
+from kombu.transport.virtual.transport import VirtualOptions
 
 
 def _steps(value: Any) -> tuple[int, ...]:
@@ -38,12 +39,9 @@ def _fanout_prefix(value: Any) -> bool | str:
 
 
 @dataclasses.dataclass(frozen=True)
-class RedisOptions(TransportOptions):
+class RedisOptions(VirtualOptions):
     """What ``transport_options`` of a Redis transport may hold."""
 
-    body_encoding: str | None = option("base64", "how bodies are written: base64, utf-8 or None")
-    deadletter_queue: str | None = option(None, "queue for messages that no binding takes")
-    polling_interval: float | None = option(None, "seconds; not used, waking needs no polling")
     sep: str = option("\x06\x16", "between queue and priority step, and inside binding members")
     priority_steps: tuple[int, ...] = option(
         (0, 3, 6, 9), "one list per queue and step; low numbers are served first", parse=_steps
@@ -103,9 +101,6 @@ class RedisOptions(TransportOptions):
         None,
         "seconds after its owner's last sign of life until a message returns (60)",
         parse=seconds,
-    )
-    max_hold_time: float | None = option(
-        None, "longest a living owner may hold a message, in seconds; None: for ever", parse=seconds
     )
     wait_replicas: int = option(
         0, "replicas that must have a message before publish returns", parse=int

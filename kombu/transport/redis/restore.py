@@ -144,7 +144,7 @@ class Restorer:
                 (books.unacked, ("MULTI",)),
                 (books.unacked, ("LPUSH", target, value)),
                 (books.unacked, ("HDEL", books.unacked, field)),
-                (books.unacked, ("ZREM", books.index, field)),
+                (books.unacked, ("ZREM", books.signs, field)),
                 (books.unacked, ("HDEL", books.holdings, field)),
                 (books.unacked, ("ZREM", books.leases, field)),
                 (books.unacked, ("EXEC",)),

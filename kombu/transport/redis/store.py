@@ -485,12 +485,10 @@ class RedisStore(Store):
         if self.lease is None or not claims:
             return
         self._check_open()
-        longest = self._options.max_hold_time
-        oldest = time.time() - longest if longest else 0.0
         held: dict[Bookkeeping, list[RedisClaim]] = {}
         for claim in claims:
             assert isinstance(claim, RedisClaim)
-            if claim.field is not None and claim.claimed_at >= oldest:
+            if claim.field is not None:
                 held.setdefault(claim.books, []).append(claim)
         with mapped("renew leases"):
             for books, group in held.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis import exceptions
 
@@ -101,17 +101,35 @@ class TrackedReads:
         return value
 
 
+class Backend(NamedTuple):
+    """What a topology works on."""
+
+    server: Server
+    keys: Keyspace
+    reads: TrackedReads
+
+
 class RedisTopology(TopologyStore):
     """Bindings in the published sets.
 
     Arguments:
-        server: where the keys are.
-        keys: their names.
-        reads: keeps what was read.
+        backend: the connection in use, made when first asked for.
     """
 
-    def __init__(self, server: Server, keys: Keyspace, reads: TrackedReads) -> None:
-        self._server, self._keys, self._reads = server, keys, reads
+    def __init__(self, backend: Callable[[], Backend]) -> None:
+        self._backend = backend
+
+    @property
+    def _server(self) -> Server:
+        return self._backend().server
+
+    @property
+    def _keys(self) -> Keyspace:
+        return self._backend().keys
+
+    @property
+    def _reads(self) -> TrackedReads:
+        return self._backend().reads
 
     def _member(self, routing_key: str, pattern: str, queue: str) -> str:
         return self._keys.sep.join([routing_key or "", pattern or "", queue or ""])

@@ -133,10 +133,10 @@ class Waker:
     def _take(self, heard: Heard) -> None:
         if any(hearer(heard) for hearer in self._hearers):
             return
-        if heard.subscription == INVALIDATE and heard.data is not None:
-            # Others read with this connection, too.
-            if self._watched.isdisjoint(heard.data):
-                return
+        announced = heard.data if heard.subscription == INVALIDATE else None
+        if announced is not None and self._watched.isdisjoint(announced):
+            # About something else that was read over this connection.
+            return
         # A key changed, or another owner calls: the registration has to be made anew.
         self._wake_up()
 
