@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import uuid
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -311,3 +313,20 @@ def test_what_was_written_is_read_back(value):
     read = outcome(loads, text)
     assert read == outcome(json.loads, text, object_hook=object_hook)
     assert text.isascii()
+
+
+def test_works_without_the_faster_parser():
+    code = (
+        "import sys; sys.modules['msgspec'] = None\n"
+        "from kombu.utils.json import dumps, loads\n"
+        "print(loads(dumps({'a': [1, b'b', 2**70]})))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": ":".join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert run.stdout == "{'a': [1, b'b', 1180591620717411303424]}\n"
