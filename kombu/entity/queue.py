@@ -138,6 +138,10 @@ class Queue(MaybeChannelBound):
             self.auto_delete,
         )
 
+    def _ordered_bindings(self) -> list[binding]:
+        """The bindings in an order that is the same in every process."""
+        return sorted(self.bindings, key=lambda each: repr(each.as_dict(recurse=True)))
+
     def __repr__(self) -> str:
         if self.bindings:
             text = f"Queue {self.name} -> {pretty_bindings(self.bindings)}"
@@ -191,7 +195,7 @@ class Queue(MaybeChannelBound):
         self.queue_declare(nowait=nowait, passive=False, channel=channel)
         if self.exchange is not None and self.exchange.name:
             self.queue_bind(nowait=nowait, channel=channel)
-        for each in sorted(self.bindings, key=str):
+        for each in self._ordered_bindings():
             each.declare(channel or self.channel, nowait=nowait)
             each.bind(self, channel=channel, nowait=nowait)
         return self.name
@@ -381,7 +385,7 @@ class Queue(MaybeChannelBound):
             recurse: exchange and bindings as dicts too.
         """
         attributes = super().as_dict(recurse)
-        bindings = sorted(self.bindings, key=str)
+        bindings = self._ordered_bindings()
         attributes["bindings"] = (
             [each.as_dict(recurse=True) for each in bindings] if recurse else bindings
         )
