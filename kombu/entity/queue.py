@@ -165,7 +165,7 @@ class Queue(MaybeChannelBound):
             self.exchange = self.exchange(self.channel)
 
     @property
-    def can_cache_declaration(self) -> bool:  # type: ignore[override]  # False above
+    def can_cache_declaration(self) -> bool:
         """Whether declaring it once per connection is enough: not when it may go by itself."""
         return not (
             self.auto_delete
