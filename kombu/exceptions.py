@@ -125,7 +125,7 @@ class ContentDisallowed(SerializerNotInstalled):
     """The content type of a body is not accepted by this consumer."""
 
 
-class InconsistencyError(ConnectionError):  # type: ignore[misc]
+class InconsistencyError(ConnectionError):
     """The broker's state is not what was recorded there, e.g. a binding table is gone."""
 
 

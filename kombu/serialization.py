@@ -7,6 +7,7 @@ import os
 import pickle
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -270,40 +271,36 @@ def unpickle(s: Any) -> Any:
 
 def register_yaml() -> None:
     """Register ``yaml``: plain data only. Without PyYAML, using it says what is missing."""
-    try:
-        import yaml
-    except ImportError:
-        _register_missing("yaml", "application/x-yaml", "PyYAML", "yaml")
-        return
-    registry.register("yaml", yaml.safe_dump, yaml.safe_load, "application/x-yaml", "utf-8")
+
+    def dump(data: Any) -> Any:
+        return _library("yaml", "yaml").safe_dump(data)
+
+    def load(body: Any) -> Any:
+        return _library("yaml", "yaml").safe_load(body)
+
+    registry.register("yaml", dump, load, "application/x-yaml", "utf-8")
 
 
 def register_msgpack() -> None:
     """Register ``msgpack``. Without the package msgpack, using it says what is missing."""
-    try:
-        import msgpack
-    except ImportError:
-        _register_missing("msgpack", "application/x-msgpack", "msgpack", "msgpack", "binary")
-        return
 
-    def pack(data: Any) -> bytes:
-        return msgpack.packb(data, use_bin_type=True)  # type: ignore[no-any-return]
+    def pack(data: Any) -> Any:
+        return _library("msgpack", "msgpack").packb(data, use_bin_type=True)
 
-    def unpack(data: Any) -> Any:
-        return msgpack.unpackb(data, raw=False)
+    def unpack(body: Any) -> Any:
+        return _library("msgpack", "msgpack").unpackb(body, raw=False)
 
     registry.register("msgpack", pack, unpack, "application/x-msgpack", "binary")
 
 
-def _register_missing(
-    name: str, content_type: str, package: str, extra: str, encoding: str = "utf-8"
-) -> None:
-    def missing(_data: Any) -> Any:
+def _library(module: str, extra: str) -> Any:
+    # Imported when it is first used: most processes use neither.
+    try:
+        return import_module(module)
+    except ImportError as exc:
         raise SerializerNotInstalled(
-            f"serializer {name!r} needs {package}: pip install 'kombu[{extra}]'"
-        )
-
-    registry.register(name, missing, missing, content_type, encoding)
+            f"this serializer needs {module}: pip install 'kombu[{extra}]'"
+        ) from exc
 
 
 def enable_insecure_serializers(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import wraps
+from functools import lru_cache, wraps
 from importlib import metadata
 from io import UnsupportedOperation
 from typing import Any
@@ -101,11 +101,17 @@ def get_gevent_concurrent_error() -> Any:
 def entrypoints(namespace: str) -> Iterator[tuple[metadata.EntryPoint, Any]]:
     """Yield ``(entry point, what it names)`` for each installed entry point of a group."""
     seen: set[tuple[str, str]] = set()
-    for entry_point in metadata.entry_points(group=namespace):
+    for entry_point in _entry_points(tuple(sys.path)).select(group=namespace):
         identity = (entry_point.name, entry_point.value)
         if identity not in seen:
             seen.add(identity)
             yield entry_point, entry_point.load()
+
+
+@lru_cache(maxsize=1)
+def _entry_points(path: tuple[str, ...]) -> Any:
+    # Reads a file of every installed package: once is enough while the path stays the same.
+    return metadata.entry_points()
 
 
 def fileno(f: Any) -> int:
