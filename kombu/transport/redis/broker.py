@@ -33,6 +33,7 @@ class Broker:
         self.keys = keyspace(server, options)
         self.store = TopologyKeepingStore(server, self.keys, options)
         self.reads = TrackedReads(server, self.store.waker, options.waking)
+        self._backend = Backend(server, self.keys, self.reads)
         self.topology = RedisTopology(self.backend)
         self.fanout = RedisFanout(server, self.store.waker, options, database, compat)
         self.store.fanout = self.fanout
@@ -42,7 +43,7 @@ class Broker:
 
     def backend(self) -> Backend:
         """What the shared topology works on."""
-        return Backend(self.server, self.keys, self.reads)
+        return self._backend
 
     def route(self, exchange: str, routing_key: str, headers: Any) -> Sequence[str]:
         """Queues of a message that a published peer held; it says no more than this."""

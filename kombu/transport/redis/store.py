@@ -56,6 +56,7 @@ FEATURES = Features(
     shared_topology=True,
     durable=True,
     event_loop=True,
+    batch_publish=True,
     native=frozenset({"delay", "max_length"}),
 )
 
@@ -219,8 +220,11 @@ class RedisStore(Store):
         commands: list[tuple[str, Command]] = []
         owners: list[int] = []
         failed: dict[int, BaseException] = {}
+        policies: dict[str, QueuePolicy | None] = {}
         for index, item in enumerate(puts):
-            policy = self._policy(item.queue)
+            if item.queue not in policies:
+                policies[item.queue] = self._policy(item.queue)
+            policy = policies[item.queue]
             if policy is not None and policy.bounded:
                 self._crowded.add(item.queue)
                 if policy.overflow != "drop-head" and item.ready_at is None:

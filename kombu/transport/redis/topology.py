@@ -29,6 +29,9 @@ _SHORTEST_TABLE_TTL = 3_600_000
 
 _KEEP = 2000
 
+#: Nothing is known.
+MISSING: Any = object()
+
 _REFRESH = """
 redis.call('SADD', KEYS[1], ARGV[1])
 local clock = redis.call('TIME')
@@ -75,17 +78,27 @@ class TrackedReads:
         with self._lock:
             self._values.pop(key.encode("utf-8", "surrogatepass"), None)
 
+    def fresh(self, key: str) -> Any:
+        """What was read before and holds, else :data:`MISSING`; never goes to the server."""
+        known = self._values.get(key.encode("utf-8", "surrogatepass"))
+        if known is None:
+            return MISSING
+        node, generation, _ = known
+        self._waker.hear()
+        if not node.is_listening or node.link.generation != generation:
+            return MISSING
+        # It may have been announced as changed just now.
+        known = self._values.get(key.encode("utf-8", "surrogatepass"))
+        return MISSING if known is None else known[2]
+
     def read(self, key: str, command: Command, parse: Callable[[Any], Any]) -> Any:
         """The parsed reply of a command that reads one key. Raises redis-py's exceptions."""
+        value = self.fresh(key)
+        if value is not MISSING:
+            return value
         name = key.encode("utf-8", "surrogatepass")
         if not self._enabled:
             return parse(self._server.call(key, *command))
-        self._waker.hear()
-        known = self._values.get(name)
-        if known is not None:
-            node, generation, value = known
-            if node.is_listening and node.link.generation == generation:
-                return value
         node = self._server.node(key)
         if not node.listen():
             return parse(self._server.call(key, *command))
@@ -176,7 +189,11 @@ class RedisTopology(TopologyStore):
         return list(replies[-1] or ())
 
     def bindings(self, exchange: str) -> Sequence[tuple[str, str, str]]:
-        table = self._keys.bindings(exchange)
+        backend = self._backend()
+        table = backend.keys.bindings(exchange)
+        known: Sequence[tuple[str, str, str]] = backend.reads.fresh(table)
+        if known is not MISSING:
+            return known
         with mapped(f"read the bindings of exchange {exchange!r}"):
             found: Sequence[tuple[str, str, str]] = self._reads.read(
                 table, ("SMEMBERS", table), self._rows
@@ -217,7 +234,11 @@ class RedisTopology(TopologyStore):
         self._reads.forget(self._keys.exchange_types)
 
     def queue_arguments(self, queue: str) -> Mapping[str, Any] | None:
-        key = self._keys.of_queue("queue", queue)
+        backend = self._backend()
+        key = backend.keys.of_queue("queue", queue)
+        known: Mapping[str, Any] | None = backend.reads.fresh(key)
+        if known is not MISSING:
+            return known
         with mapped(f"look up queue {queue!r}"):
             found: Mapping[str, Any] | None = self._reads.read(key, ("GET", key), _arguments)
         return found
