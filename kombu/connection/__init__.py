@@ -24,3 +24,7 @@ __all__ = (
 
 #: The name of long ago.
 BrokerConnection = Connection
+
+# Pickles name them by the module that has them in every version.
+for _public in (Connection, PooledConnection, ConnectionPool, ChannelPool):
+    _public.__module__ = __name__

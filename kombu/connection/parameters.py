@@ -291,7 +291,7 @@ class ConnectionParameters:
         """Switch between hosts as the connection does that this one was copied from."""
         changes = {name: value for name, value in changes.items() if name in given}
         self._given = {**given, **changes}
-        self._first = {**first, **changes, "hostname": self._first["hostname"]}
+        self._first = {**first, **changes, "hostname": self._first.get("hostname")}
 
     def __copy__(self) -> Any:
         return self.clone()

@@ -9,7 +9,6 @@ asked for.
 from __future__ import annotations
 
 import difflib
-from importlib.util import find_spec
 from typing import Any
 
 from kombu.utils.imports import symbol_by_name
@@ -108,6 +107,8 @@ def get_transport_cls(transport: Any = None) -> Any:
 
 def supports_librabbitmq() -> bool:
     """Whether the C client ``librabbitmq`` is installed."""
+    from importlib.util import find_spec  # not at the top: slow, and hardly ever needed
+
     return find_spec("librabbitmq") is not None
 
 
