@@ -1,0 +1,86 @@
+"""Queue declarations, one small file each, beside the exchange tables of 5.7."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from kombu.log import get_logger
+from kombu.transport.filesystem.control import Control
+from kombu.transport.virtual.policy import QueuePolicy
+from kombu.transport.virtual.store import QueueSpec
+from kombu.utils.json import dumps, loads
+
+logger = get_logger(__name__)
+
+
+class Queues:
+    """Declared queues of a control folder: ``.kombu/queues/<name>.json``.
+
+    Arguments:
+        control: the control folder.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._read: dict[str, tuple[int, Mapping[str, Any] | None, QueuePolicy | None]] = {}
+
+    def _path(self, queue: str) -> str:
+        return os.path.join(self._control.queues, quote(queue, safe="@ ") + ".json")
+
+    def declare(self, queue: QueueSpec) -> None:
+        """Note a queue that is not there yet."""
+        path = self._path(queue.name)
+        if os.path.exists(path):
+            return
+        self._control.prepare()
+        record = {
+            "durable": queue.durable,
+            "exclusive": queue.exclusive,
+            "auto_delete": queue.auto_delete,
+            "arguments": dict(queue.arguments),
+        }
+        self._control.write(path, dumps(record))
+
+    def delete(self, queue: str) -> None:
+        """Forget a queue."""
+        self._read.pop(queue, None)
+        self._control.remove(self._path(queue))
+
+    def exists(self, queue: str) -> bool:
+        """Whether it is declared."""
+        return os.path.exists(self._path(queue))
+
+    def arguments(self, queue: str) -> Mapping[str, Any] | None:
+        """The arguments it was declared with; ``None`` when it is not declared."""
+        return self._look(queue)[0]
+
+    def policy(self, queue: str) -> QueuePolicy | None:
+        """What these arguments demand."""
+        return self._look(queue)[1]
+
+    def _look(self, queue: str) -> tuple[Mapping[str, Any] | None, QueuePolicy | None]:
+        path = self._path(queue)
+        try:
+            stamp = os.stat(path).st_mtime_ns
+        except FileNotFoundError:
+            self._read.pop(queue, None)
+            return None, None
+        known = self._read.get(queue)
+        if known is None or known[0] != stamp:
+            known = self._read[queue] = (stamp, *self._load(path))
+        return known[1:]
+
+    @staticmethod
+    def _load(path: str) -> tuple[Mapping[str, Any] | None, QueuePolicy | None]:
+        try:
+            with open(path, encoding="utf-8") as file:
+                arguments = loads(file.read())["arguments"]
+            return arguments, QueuePolicy.of(arguments)
+        except FileNotFoundError:
+            return None, None
+        except (ValueError, KeyError, TypeError) as exc:
+            logger.error("queue declaration %r can't be used (%s): ignored", path, exc)
+            return {}, None

@@ -1,0 +1,535 @@
+"""Messages as files, held by moving them into a folder that belongs to a living process."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import count
+from typing import Literal, NamedTuple
+
+from amqp.exceptions import RecoverableConnectionError
+
+from kombu.log import get_logger
+from kombu.transport.features import Features
+from kombu.transport.filesystem.errors import mapped
+from kombu.transport.filesystem.folders import Folder
+from kombu.transport.filesystem.index import Index
+from kombu.transport.filesystem.locks import LOCK_SH, lock
+from kombu.transport.filesystem.names import Clock, Name, check_queue, parse
+from kombu.transport.filesystem.owners import Bells, Owner, recover
+from kombu.transport.filesystem.queues import Queues
+from kombu.transport.virtual.policy import QueuePolicy, size_of
+from kombu.transport.virtual.store import (
+    Claim,
+    Discard,
+    Envelope,
+    PartialPutError,
+    Put,
+    QueueFull,
+    QueueSpec,
+    Store,
+)
+from kombu.utils.json import dumps, loads
+
+logger = get_logger(__name__)
+
+#: Seconds between two looks for owners that died.
+RECOVERY_INTERVAL = 0.5
+#: 5.7 writes in place: what can't be read yet may be complete within so many seconds.
+_RIPENING = 2.0
+#: Key of an envelope: how often it was delivered. Beside ``redelivered``, which 5.7 reads.
+_DELIVERIES = "deliveries"
+
+
+class _Held(NamedTuple):
+    """A message file in our folder."""
+
+    name: Name
+    path: str
+    declared: bool
+
+
+class _Ripening(NamedTuple):
+    """A file that could not be read, and when to look again."""
+
+    again: float
+    name: Name
+
+
+class FilesystemStore(Store):
+    """Messages of a pair of folders; many processes share them.
+
+    Arguments:
+        reading: where messages are taken from.
+        writing: where they are put; may be the same folder.
+        queues: declarations, in the control folder.
+        clock: makes file names; one for all stores of a process, so that they sort.
+        interval: gives the longest pause in seconds between two looks for messages of
+            writers that don't ring (5.7, or systems without named pipes).
+        processed: folder for acknowledged messages; ``None``: they are deleted.
+    """
+
+    features = Features(
+        priority=True,
+        message_ttl=True,
+        queue_expiry=True,
+        max_length=True,
+        dead_letter=True,
+        delay=True,
+        mandatory=True,
+        confirms=True,
+        leases=True,
+        ordered=True,
+        shared=True,
+        shared_topology=True,
+        durable=True,
+        exclusive=True,
+        consumer_counts=True,
+        batch_publish=True,
+        native=frozenset({"priority", "message_ttl", "max_length", "delay"}),
+    )
+    claim_window = 16
+
+    def __init__(
+        self,
+        reading: Folder,
+        writing: Folder,
+        queues: Queues,
+        clock: Clock,
+        interval: Callable[[], float | None],
+        processed: str | None = None,
+    ) -> None:
+        self.reading = reading
+        self.writing = writing
+        self.queues = queues
+        self._clock = clock
+        self._interval = interval
+        self._processed = processed
+        self._lock = threading.RLock()
+        self._numbers = count(1)
+        self._pid = os.getpid()
+        self._owner: Owner | None = None
+        self._held: dict[int, _Held] = {}
+        self._discards: list[Discard] = []
+        self._unripe: dict[str, _Ripening] = {}
+        self._interrupted = False
+        self._closed = False
+        self._looked = 0.0
+        self._same = reading.path == writing.path
+        with mapped("open the message folders"):
+            for folder in {reading.path: reading, writing.path: writing}.values():
+                folder.prepare()
+        self._ready = Index(reading.path)
+        self._delayed = Index(reading.delayed, by_time=True)
+        self._bells = Bells(writing.claims)
+        self._own_bells = Bells(reading.claims)
+
+    # ---- life
+
+    def _open(self) -> None:
+        if self._closed:
+            raise RecoverableConnectionError("the connection to the message folders is closed")
+        if self._pid != os.getpid():
+            self._after_fork()
+
+    def _after_fork(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        owner, self._owner = self._owner, None
+        self._held = {}
+        self._discards = []
+        if owner is not None:
+            owner.abandon()
+
+    def _own(self) -> Owner:
+        if self._owner is None:
+            self._owner = Owner(self.reading.claims)
+        return self._owner
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        if self._pid != os.getpid():
+            self._after_fork()
+        with self._lock:
+            self._closed = True
+            owner, self._owner = self._owner, None
+            held, self._held = self._held, {}
+            if owner is None:
+                return
+            try:
+                with mapped("give messages back"):
+                    self._give_back(held.values())
+            finally:
+                owner.close()
+
+    # ---- queues
+
+    def declare(self, queue: QueueSpec) -> None:
+        self._open()
+        check_queue(queue.name)
+        with mapped(f"declare queue {queue.name!r}"):
+            self.queues.declare(queue)
+
+    def delete(self, queue: str) -> int:
+        self._open()
+        with self._lock, mapped(f"delete queue {queue!r}"):
+            self.queues.delete(queue)
+            self._delayed.refresh()
+            for name in list(self._delayed.of(queue)):
+                self._delayed.discard(name.file)
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self.reading.delayed, name.file))
+            return self._drop(queue)
+
+    def exists(self, queue: str) -> bool:
+        self._open()
+        with mapped(f"look up queue {queue!r}"):
+            return self.queues.exists(queue) or self.size(queue) > 0
+
+    def size(self, queue: str) -> int:
+        self._open()
+        with self._lock, mapped(f"count messages of queue {queue!r}"):
+            self._look()
+            return self._ready.count(queue)
+
+    def purge(self, queue: str) -> int:
+        self._open()
+        with self._lock, mapped(f"purge queue {queue!r}"):
+            return self._drop(queue)
+
+    def _drop(self, queue: str) -> int:
+        self._look()
+        dropped = 0
+        for name in list(self._ready.of(queue)):
+            self._ready.discard(name.file)
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.reading.path, name.file))
+                dropped += 1
+        return dropped
+
+    # ---- putting
+
+    def put(self, puts: Sequence[Put]) -> None:
+        self._open()
+        failed: dict[int, BaseException] = {}
+        with self._lock:
+            for index, put in enumerate(puts):
+                try:
+                    with mapped(f"publish to queue {put.queue!r}"):
+                        self._put_one(put)
+                except Exception as exc:
+                    if len(puts) == 1:
+                        raise
+                    failed[index] = exc
+            with mapped("publish"):
+                self.writing.sync(self.writing.path, self.writing.delayed)
+        self._bells.ring()
+        if failed:
+            raise PartialPutError(failed)
+
+    def _put_one(self, put: Put) -> None:
+        check_queue(put.queue)
+        policy = self.queues.policy(put.queue)
+        if policy is not None and policy.bounded and policy.overflow != "drop-head":
+            self._look()
+            if self._over(put.queue, policy, 1, size_of(put.message)):
+                if policy.overflow == "reject-publish-dlx":
+                    self._refuse(put)
+                raise QueueFull(f"queue {put.queue!r} is full")
+        file = self._clock.name(put.queue, put.priority, put.expires_at)
+        data = dumps(put.message).encode()
+        if put.ready_at is not None and put.ready_at > time.time():
+            _, _, rest = file.partition("_")
+            file = f"{int(put.ready_at * 1000) + 1}_{rest}"
+            self.writing.write(os.path.join(self.writing.delayed, file), data)
+            if self._same:
+                self._delayed.add(file)
+            return
+        self.writing.write(os.path.join(self.writing.path, file), data)
+        if self._same:
+            self._ready.add(file)
+        if policy is not None and policy.bounded and policy.overflow == "drop-head":
+            self._look()
+            while self._over(put.queue, policy):
+                oldest = self._ready.pop(put.queue)
+                if oldest is None:
+                    break
+                self._set_aside(oldest, "maxlen")
+
+    def _refuse(self, put: Put) -> None:
+        """Hold a refused message, for the virtual layer to dead-letter."""
+        file = self._clock.name(put.queue, put.priority, put.expires_at)
+        path = os.path.join(self._own().folder, file)
+        self.reading.write(path, dumps(put.message).encode())
+        name = parse(file)
+        assert name is not None
+        self._discards.append(Discard("maxlen", self._hold(name, path, put.message)))
+
+    def _over(self, queue: str, policy: QueuePolicy, extra: int = 0, size: int = 0) -> bool:
+        if policy.max_length is not None and self._ready.count(queue) + extra > policy.max_length:
+            return True
+        if policy.max_bytes is None:
+            return False
+        total = size
+        for name in self._ready.of(queue):
+            try:
+                total += size_of(self._read(os.path.join(self.reading.path, name.file)))
+            except (FileNotFoundError, ValueError):
+                continue
+        return total > policy.max_bytes
+
+    # ---- claiming
+
+    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
+        self._open()
+        claims: list[Claim] = []
+        with self._lock, mapped("claim messages"):
+            self._look(thrifty=True)
+            complete = False
+            for queue in queues:
+                while len(claims) < limit:
+                    name = self._ready.pop(queue)
+                    if name is None:
+                        if complete:
+                            break
+                        complete = True
+                        self._look()
+                        continue
+                    claim = self._take(name)
+                    if claim is not None:
+                        claims.append(claim)
+                if len(claims) >= limit:
+                    break
+        return claims
+
+    def _look(self, thrifty: bool = False) -> None:
+        """Bring the index up to date: the dead's messages, delayed, new and expired ones."""
+        now = time.time()
+        self._recover()
+        self._mature(now)
+        self._ready.refresh(thrifty)
+        if self._unripe:
+            for file, ripening in list(self._unripe.items()):
+                if ripening.again > now:
+                    self._ready.discard(file)
+                else:
+                    del self._unripe[file]
+                    if os.path.exists(os.path.join(self.reading.path, file)):
+                        self._ready.add(file)
+        while (name := self._ready.pop_expired(now)) is not None:
+            self._set_aside(name, "expired")
+
+    def _mature(self, now: float) -> None:
+        """Move messages whose time has come to the others."""
+        self._delayed.refresh()
+        while (name := self._delayed.earliest()) is not None and name.milliseconds <= now * 1000:
+            self._delayed.discard(name.file)
+            file = self._clock.name(name.queue, name.priority, name.expires_at)
+            try:
+                os.rename(
+                    os.path.join(self.reading.delayed, name.file),
+                    os.path.join(self.reading.path, file),
+                )
+            except FileNotFoundError:
+                continue
+            self._ready.add(file)
+
+    def _take(self, name: Name) -> Claim | None:
+        """Hold one message; ``None`` when another was faster or it is none."""
+        source = os.path.join(self.reading.path, name.file)
+        path = os.path.join(self._own().folder, name.file)
+        try:
+            os.rename(source, path)
+        except FileNotFoundError:
+            return None
+        try:
+            message = self._read(path)
+        except ValueError as exc:
+            self._set_apart(name, path, exc)
+            return None
+        return self._hold(name, path, message)
+
+    def _hold(self, name: Name, path: str, message: Envelope) -> Claim:
+        again = bool(message.pop("redelivered", False))
+        deliveries = message.pop(_DELIVERIES, int(again))
+        receipt = next(self._numbers)
+        self._held[receipt] = _Held(name, path, self.queues.exists(name.queue))
+        return Claim(name.queue, message, receipt, again, deliveries)
+
+    @staticmethod
+    def _read(path: str) -> Envelope:
+        """The message in a file.
+
+        Raises:
+            ValueError: it holds none.
+        """
+        with open(path, "rb") as file:
+            with suppress(OSError):  # not every file system has locks
+                lock(file, LOCK_SH)  # 5.7 writes under a lock
+            data = file.read()
+        message = loads(data.decode())
+        if not isinstance(message, dict) or not isinstance(message.get("properties"), Mapping):
+            raise ValueError("not a message")
+        return message
+
+    def _set_apart(self, name: Name, path: str, error: ValueError) -> None:
+        """What can't be read goes back for a while, in case it is being written; then aside."""
+        if time.time() - os.stat(path).st_mtime < _RIPENING:
+            os.rename(path, os.path.join(self.reading.path, name.file))
+            self._unripe[name.file] = _Ripening(time.time() + 0.05, name)
+            return
+        target = os.path.join(self.reading.quarantine, name.file)
+        os.rename(path, target)
+        logger.error(
+            "%r of queue %r holds no message (%s): moved to %r",
+            name.file,
+            name.queue,
+            error,
+            target,
+        )
+
+    def _set_aside(self, name: Name, reason: Literal["expired", "maxlen"]) -> None:
+        claim = self._take(name)
+        if claim is not None:
+            self._discards.append(Discard(reason, claim))
+
+    def sweep(self, limit: int) -> list[Discard]:
+        self._open()
+        with self._lock, mapped("look for expired messages"):
+            expiry = self._ready.next_expiry()
+            if expiry is not None and expiry <= time.time():
+                self._look()
+            taken, self._discards = self._discards[:limit], self._discards[limit:]
+        return taken
+
+    # ---- settling
+
+    def settle(
+        self,
+        acks: Sequence[Claim] = (),
+        releases: Sequence[Claim] = (),
+        rejects: Sequence[Claim] = (),
+    ) -> None:
+        self._open()
+        with self._lock, mapped("settle messages"):
+            for claim in (*acks, *rejects):
+                held = self._held.get(claim.receipt)
+                if held is not None:
+                    self._done(held)
+                    del self._held[claim.receipt]
+            back = [claim.receipt for claim in releases if claim.receipt in self._held]
+            self._give_back([self._held.pop(receipt) for receipt in dict.fromkeys(back)])
+
+    def _done(self, held: _Held) -> None:
+        with suppress(FileNotFoundError):
+            if self._processed is None:
+                os.unlink(held.path)
+            else:
+                os.rename(held.path, os.path.join(self._processed, held.name.file))
+
+    def _give_back(self, held: Iterable[_Held]) -> None:
+        some = False
+        for each in held:
+            some = True
+            if each.declared and not self.queues.exists(each.name.queue):
+                self._done(each)
+                continue
+            self._return(each.path)
+        if some:
+            self._own_bells.ring()
+
+    def _return(self, path: str) -> None:
+        """Put one file back where it was, marked as delivered before."""
+        file = os.path.basename(path)
+        try:
+            message = self._read(path)
+        except FileNotFoundError:
+            return
+        except ValueError:
+            logger.debug("%r holds no message: given back as it is", path)
+        else:
+            message[_DELIVERIES] = message.get(_DELIVERIES, 0) + 1
+            message["redelivered"] = True
+            try:
+                self.reading.write(path, dumps(message).encode())
+            except OSError as exc:
+                logger.warning("%r could not be marked as redelivered: %s", file, exc)
+        os.rename(path, os.path.join(self.reading.path, file))
+        self._ready.add(file)
+
+    def _recover(self, interval: float = RECOVERY_INTERVAL) -> None:
+        """Give back what processes held that are gone."""
+        now = time.monotonic()
+        if now - self._looked < interval:
+            return
+        self._looked = now
+        recover(self.reading.claims, self._take_over)
+
+    def _take_over(self, folder: str, files: Iterable[str]) -> None:
+        for file in files:
+            self._return(os.path.join(folder, file))
+        self._own_bells.ring()
+
+    # ---- waking
+
+    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
+        self._open()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._lock, mapped("wait for messages"):
+            owner = self._own()
+        pause = 0.001
+        while True:
+            if self._interrupted:
+                self._interrupted = False
+                return False
+            self._open()
+            with self._lock, mapped("wait for messages"):
+                self._look()
+                if self._discards or any(self._ready.count(queue) for queue in queues):
+                    return True
+                nap = self._nap(pause)
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                nap = min(nap, left)
+            pause = 0.001 if self._listen(owner, nap) else min(pause * 2, self._longest())
+
+    def _longest(self) -> float:
+        interval = self._interval()
+        return 1.0 if interval is None else max(interval, 0.001)
+
+    def _nap(self, pause: float) -> float:
+        """Seconds until the next look is due by itself."""
+        nap = max(min(pause, self._longest()), self._ready.cost * 10)
+        now = time.time()
+        expiry = self._ready.next_expiry()
+        delayed = self._delayed.earliest()
+        if expiry is not None:
+            nap = min(nap, expiry - now)
+        if delayed is not None:
+            nap = min(nap, delayed.milliseconds / 1000 - now)
+        if self._unripe:
+            nap = min(nap, 0.05)
+        return max(nap, 0.0005)
+
+    def _listen(self, owner: Owner, nap: float) -> bool:
+        """Sleep until the bell is rung; whether it was."""
+        if self._interrupted:
+            return True
+        if owner.bell is None:
+            time.sleep(min(nap, 0.05))
+            return False
+        readable, _, _ = select.select([owner.bell], [], [], nap)
+        return bool(readable) and owner.hush()
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        owner = self._owner
+        if owner is not None:
+            owner.ring()

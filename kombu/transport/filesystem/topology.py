@@ -1,0 +1,173 @@
+"""Exchange tables as files, shared with every process, 5.7 among them.
+
+``<exchange>.exchange`` holds a JSON list of ``[routing_key, pattern, queue]``, newest first.
+The exchange's type, which 5.7 keeps nowhere, stands in ``.kombu/types/<exchange>``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+from amqp.exceptions import ChannelError
+
+from kombu.log import get_logger
+from kombu.transport.filesystem.control import Control
+from kombu.transport.filesystem.errors import mapped
+from kombu.transport.filesystem.locks import LOCK_EX, LOCK_SH, lock, unlock
+from kombu.transport.filesystem.queues import Queues
+from kombu.transport.virtual.store import TopologyStore
+from kombu.utils.json import dumps, loads
+
+logger = get_logger(__name__)
+
+Row = tuple[str, str, str]
+
+_NAME = re.compile(r"[A-Za-z0-9._-]*", re.ASCII)
+_DEVICES = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])")
+
+
+def check_exchange(exchange: str) -> None:
+    """Raise unless an exchange's table can be a file on every system.
+
+    Raises:
+        ChannelError: naming the exchange.
+    """
+    if (
+        _NAME.fullmatch(exchange) is None
+        or (exchange and not exchange.strip("."))
+        or _DEVICES.fullmatch(exchange.split(".")[0])
+    ):
+        raise ChannelError(
+            f"exchange name {exchange!r} can't be a file name: letters, digits, '.', '_' and '-' "
+            "only, not only dots, and no name of a Windows device"
+        )
+
+
+class FilesystemTopology(TopologyStore):
+    """Bindings, exchange types and queue arguments in the control folder.
+
+    Arguments:
+        control: the folder.
+        queues: its queue declarations.
+    """
+
+    def __init__(self, control: Control, queues: Queues) -> None:
+        self._control = control
+        self._queues = queues
+        self._read: dict[str, tuple[tuple[int, int], list[Row]]] = {}
+
+    def _table(self, exchange: str) -> str:
+        check_exchange(exchange)
+        return os.path.join(self._control.path, f"{exchange}.exchange")
+
+    def _type(self, exchange: str) -> str:
+        check_exchange(exchange)
+        return os.path.join(self._control.types, f"{exchange}.type")
+
+    # ---- bindings
+
+    def bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        row = (routing_key, pattern, queue)
+
+        def add(rows: list[Row]) -> list[Row] | None:
+            return None if row in rows else [row, *rows]
+
+        with mapped(f"bind queue {queue!r} to exchange {exchange!r}"):
+            self._control.prepare()
+            self._change(exchange, add)
+
+    def unbind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        row = (routing_key, pattern, queue)
+
+        def remove(rows: list[Row]) -> list[Row] | None:
+            return [each for each in rows if each != row] if row in rows else None
+
+        with mapped(f"unbind queue {queue!r} from exchange {exchange!r}"):
+            if os.path.exists(self._table(exchange)):
+                self._change(exchange, remove)
+
+    def _change(self, exchange: str, change: Callable[[list[Row]], list[Row] | None]) -> None:
+        """Read, change and write a table, while nobody else does."""
+        with self._locked(self._table(exchange), "a+b", LOCK_EX) as file:
+            file.seek(0)
+            rows = change(self._parse(file.read(), exchange))
+            if rows is not None:
+                data = dumps(rows).encode()
+                # In place, as 5.7 does: it locks the very file it writes.
+                file.seek(0)
+                file.truncate()
+                file.write(data)
+                file.flush()
+
+    @staticmethod
+    @contextmanager
+    def _locked(path: str, mode: str, flags: int) -> Iterator[IO[bytes]]:
+        with open(path, mode) as file:
+            lock(file, flags)
+            try:
+                yield file
+            finally:
+                file.flush()
+                unlock(file)
+
+    def bindings(self, exchange: str) -> Sequence[Row]:
+        path = self._table(exchange)
+        with mapped(f"read the bindings of exchange {exchange!r}"):
+            try:
+                status = os.stat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+            stamp = (status.st_mtime_ns, status.st_size)
+            known = self._read.get(exchange)
+            if known is not None and known[0] == stamp:
+                return known[1]
+            try:
+                with self._locked(path, "rb", LOCK_SH) as file:
+                    rows = self._parse(file.read(), exchange)
+            except FileNotFoundError:
+                return []
+            self._read[exchange] = (stamp, rows)
+            return rows
+
+    @staticmethod
+    def _parse(data: bytes, exchange: str) -> list[Row]:
+        if not data.strip():
+            return []
+        try:
+            rows = loads(data.decode())
+            return [(str(key or ""), str(pattern or ""), str(q)) for key, pattern, q in rows]
+        except (ValueError, TypeError) as exc:
+            raise ChannelError(f"the table of exchange {exchange!r} can't be read: {exc}") from exc
+
+    # ---- exchanges and queues
+
+    def exchange_type(self, exchange: str) -> str | None:
+        with mapped(f"look up exchange {exchange!r}"):
+            try:
+                with open(self._type(exchange), encoding="utf-8") as file:
+                    return file.read().strip() or None
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def declare_exchange(self, exchange: str, type: str) -> None:
+        path = self._type(exchange)
+        if self.exchange_type(exchange) == type:
+            return
+        with mapped(f"declare exchange {exchange!r}"):
+            self._control.prepare()
+            self._control.write(path, type)
+
+    def delete_exchange(self, exchange: str) -> None:
+        with mapped(f"delete exchange {exchange!r}"):
+            self._control.remove(self._type(exchange))
+            with suppress(FileNotFoundError):
+                os.unlink(self._table(exchange))
+            self._read.pop(exchange, None)
+
+    def queue_arguments(self, queue: str) -> Mapping[str, Any] | None:
+        with mapped(f"look up queue {queue!r}"):
+            return self._queues.arguments(queue)
