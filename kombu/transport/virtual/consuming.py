@@ -210,6 +210,7 @@ class ConsumeVerbs:
             self._quarantine(queue, raw, claim, exc)
             return None
         message.claim = claim
+        message.source_queue = queue
         ledger = getattr(self.qos, "ledger", None)
         if ledger is not None and message.delivery_tag in ledger:
             # Copies of one publish share their tag; on one channel each needs its own.

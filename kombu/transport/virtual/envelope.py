@@ -96,6 +96,9 @@ class Message(BaseMessage):
     #: The lease this message is held under; ``None`` on channels with classic hooks.
     claim: Claim | None = None
 
+    #: The queue it was taken from, where it goes back to.
+    source_queue: str | None = None
+
     def __init__(self, payload: Envelope, channel: Any = None, **kwargs: Any) -> None:
         check(payload)
         self._raw = payload

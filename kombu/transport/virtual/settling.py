@@ -75,7 +75,8 @@ class SettleVerbs:
         claim = getattr(message, "claim", None)
         if claim is not None:
             return str(claim.queue)
-        return self._tag_to_queue.get((message.delivery_info or {}).get("consumer_tag", ""))
+        source: str | None = getattr(message, "source_queue", None)
+        return source
 
     def _requeue(self, messages: list[Any]) -> None:
         releases: list[Claim] = []
@@ -139,7 +140,6 @@ class SettleVerbs:
         qos: Any
         _qos: Any
         _backend: Store
-        _tag_to_queue: dict[str, str]
 
         def _require_open(self, method: str) -> None: ...
         def _lookup(self, exchange: str, routing_key: str) -> Sequence[str]: ...
