@@ -174,10 +174,26 @@ class TestDeclaring:
         producer.publish("text")
         assert [each["exchange"] for each in channel.named("exchange_declare")] == ["x", "y"]
 
-    def test_same_name_other_arguments_is_another(self, channel, producer):
-        for options in ({}, {"max_length": 3}, {"max_length": 3}, {"routing_key": "k"}):
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"max_length": 3},
+            {"message_ttl": 3},
+            {"routing_key": "k"},
+            {"durable": False},
+            {"exchange": Exchange("y")},
+            {"exchange": Exchange("y", "topic")},
+            {"queue_arguments": {"x-queue-type": "quorum"}},
+            {"binding_arguments": {"x-match": "all"}},
+            {"bindings": [Exchange("y").binding("k")]},
+            {"bindings": [Exchange("y").binding("l")]},
+        ],
+        ids=str,
+    )
+    def test_same_name_other_demands_is_another(self, channel, producer, other):
+        for options in ({}, other, {}, other):
             producer.maybe_declare(Queue("q", **options))
-        assert channel.methods.count("queue_declare") == 3
+        assert channel.methods.count("queue_declare") == 2
 
     def test_auto_declare_off(self, channel):
         Producer(channel, Exchange("x"), auto_declare=False).publish("text")
