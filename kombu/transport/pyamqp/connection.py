@@ -1,0 +1,508 @@
+"""A connection to an AMQP 0-9-1 broker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import amqp
+from amqp import spec
+from amqp.exceptions import ConnectionForced, RecoverableConnectionError, UnexpectedFrame
+from amqp.method_framing import frame_handler as default_frame_handler
+from amqp.method_framing import frame_writer as default_frame_writer
+
+from ...log import get_logger
+from . import wire
+from .channel import Channel
+from .heartbeats import HeartbeatThread
+from .link import Link, remaining
+from .message import Delivery
+from .waiting import BoundedWait
+
+__all__ = ("Connection", "ConnectionBlocked")
+
+logger = get_logger(__name__)
+
+#: Seconds for the peer to answer when a connection or channel is closed.
+CLOSE_TIMEOUT = 10.0
+
+#: Seconds between heartbeats where they were asked for without saying how often.
+DEFAULT_HEARTBEAT = 60.0
+
+_CONTENT_METHODS = frozenset({wire.BASIC_DELIVER, wire.BASIC_RETURN, wire.BASIC_GET_OK})
+
+#: The least time between two looks at the socket from publishing, in seconds.
+_LOOK_INTERVAL = 0.005
+
+
+class ConnectionBlocked(RecoverableConnectionError):
+    """The broker takes no publishes on this connection: it is short of memory or disk."""
+
+
+class _PartialContent:
+    """A message of which not all frames have arrived."""
+
+    __slots__ = ("body_size", "method", "payload", "pieces", "properties", "received")
+
+    def __init__(self, method: tuple[int, int], payload: bytes) -> None:
+        self.method = method
+        self.payload = payload
+        self.properties: dict[str, Any] | None = None
+        self.body_size = 0
+        self.received = 0
+        self.pieces: list[bytes] = []
+
+
+class Connection(BoundedWait, amqp.Connection):
+    """py-amqp's connection on a socket that never blocks longer than it may.
+
+    Arguments as :class:`amqp.Connection`, and:
+
+    Arguments:
+        close_timeout: seconds for the broker to answer when this or a channel is closed.
+        operation_timeout: seconds for the broker to answer anything else (declare, bind, ...);
+            ``None``: no limit but that of the heartbeats.
+        confirm_timeout: seconds for the broker to confirm a publish; ``None``: no limit.
+        auto_heartbeat: send heartbeats from a thread, for applications that don't call
+            ``heartbeat_check`` while they are busy; every 60 seconds unless ``heartbeat`` says.
+
+    While it waits for the broker it sends heartbeats when they are due, and raises
+    ConnectionForced when the broker's have been missing for two intervals.
+    """
+
+    Channel = Channel
+
+    # As py-amqp's connection has them.
+    prev_sent: int | None
+
+    def __init__(
+        self,
+        host: str = "localhost:5672",
+        userid: str | None = "guest",
+        password: str | None = "guest",
+        login_method: str | None = None,
+        login_response: Any = None,
+        authentication: Any = (),
+        virtual_host: str = "/",
+        locale: str = "en_US",
+        client_properties: Any = None,
+        ssl: Any = False,
+        connect_timeout: float | None = None,
+        channel_max: int | None = None,
+        frame_max: int | None = None,
+        heartbeat: float = 0,
+        on_open: Any = None,
+        on_blocked: Callable[[str], Any] | None = None,
+        on_unblocked: Callable[[], Any] | None = None,
+        confirm_publish: bool = False,
+        on_tune_ok: Any = None,
+        read_timeout: float | None = None,
+        write_timeout: float | None = None,
+        socket_settings: Any = None,
+        frame_handler: Any = default_frame_handler,
+        frame_writer: Any = default_frame_writer,
+        close_timeout: float = CLOSE_TIMEOUT,
+        operation_timeout: float | None = None,
+        confirm_timeout: float | None = None,
+        auto_heartbeat: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.close_timeout = close_timeout
+        self.operation_timeout = operation_timeout
+        self.confirm_timeout = confirm_timeout
+        self.auto_heartbeat = auto_heartbeat
+        if auto_heartbeat and not heartbeat:
+            heartbeat = DEFAULT_HEARTBEAT
+        #: Set by the transport: asks the event loop to come back for what is buffered.
+        self.on_leftover: Callable[[], Any] | None = None
+        self.blocked_reason: str | None = None
+        self.write_lock = threading.RLock()
+        self._own_framing = frame_handler is default_frame_handler
+        self._partial: dict[int, _PartialContent] = {}
+        self._looked_at = 0.0
+        super().__init__(
+            host=host,
+            userid=userid,
+            password=password,
+            login_method=login_method,
+            login_response=login_response,
+            authentication=authentication,
+            virtual_host=virtual_host,
+            locale=locale,
+            client_properties=client_properties,
+            ssl=ssl,
+            connect_timeout=connect_timeout,
+            channel_max=channel_max,
+            frame_max=frame_max,
+            heartbeat=heartbeat,
+            on_open=on_open,
+            on_blocked=on_blocked,
+            on_unblocked=on_unblocked,
+            confirm_publish=confirm_publish,
+            on_tune_ok=on_tune_ok,
+            read_timeout=read_timeout,
+            write_timeout=write_timeout,
+            socket_settings=socket_settings,
+            frame_handler=frame_handler,
+            frame_writer=frame_writer,
+            **kwargs,
+        )
+
+    # -- connecting ------------------------------------------------------
+
+    def Transport(
+        self,
+        host: str,
+        connect_timeout: float | None,
+        ssl: Any = False,
+        read_timeout: float | None = None,
+        write_timeout: float | None = None,
+        socket_settings: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """The socket below; py-amqp calls this when it connects."""
+        return Link(
+            host,
+            connect_timeout=connect_timeout,
+            ssl=ssl,
+            read_timeout=read_timeout,
+            write_timeout=write_timeout,
+            socket_settings=socket_settings,
+            **kwargs,
+        )
+
+    def connect(self, callback: Any = None) -> Any:
+        """Connect and log in, all within ``connect_timeout`` seconds (but for looking up the name).
+
+        Raises:
+            OSError: no connection.
+            amqp.exceptions.AccessRefused: the broker refuses the credentials.
+            amqp.exceptions.NotAllowed: no such virtual host, or not for this user.
+        """
+        if self.connected:
+            return callback() if callback else None
+        started = monotonic()
+        try:
+            self.transport = self.Transport(
+                self.host,
+                self.connect_timeout,
+                self.ssl,
+                self.read_timeout,
+                self.write_timeout,
+                socket_settings=self.socket_settings,
+            )
+            self.transport.connect()
+            self.on_inbound_frame = self.frame_handler_cls(self, self.on_inbound_method)
+            self.frame_writer = self._locked(self.frame_writer_cls(self, self.transport))
+            deadline = None if not self.connect_timeout else started + self.connect_timeout
+            while not self._handshake_complete:
+                self.drain_events(timeout=remaining(deadline))
+        except BaseException:
+            # Whatever it was, nobody will use this socket; it must not stay open.
+            self.collect()
+            raise
+        return None
+
+    def _locked(self, write_frame: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*frame: Any) -> Any:
+            with self.write_lock:
+                return write_frame(*frame)
+
+        return write
+
+    def _on_tune_sent(self, *args: Any, **kwargs: Any) -> None:
+        super()._on_tune_sent(*args, **kwargs)
+        self.transport.frame_max = self.frame_max
+
+    def _on_open_ok(self) -> None:
+        super()._on_open_ok()
+        if self.auto_heartbeat and self.heartbeat:
+            HeartbeatThread(self).start()
+
+    def collect(self) -> None:
+        """Forget the socket and all channels, without a word to the peer."""
+        self.on_leftover = None
+        if self.channels is not None:
+            super().collect()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's socket without touching the connection."""
+        if self._transport is not None:
+            self._transport.abandon()
+        self.collect()
+
+    def close(self, *args: Any, **kwargs: Any) -> None:
+        """Close the connection; within ``close_timeout`` seconds, whatever the peer does."""
+        link = self._transport
+        if link is None:
+            return
+        try:
+            with link.having_timeout(self.close_timeout):
+                super().close(*args, **kwargs)
+        except (OSError, RecoverableConnectionError) as exc:
+            # Closing is what was asked for; a peer that does not take part changes nothing.
+            logger.debug("the broker did not answer connection.close: %r", exc)
+        finally:
+            self.collect()
+
+    # -- reading ---------------------------------------------------------
+
+    def drain_events(self, timeout: float | None = None) -> None:
+        """Wait for one event (a delivery, an answer, ...) and handle it.
+
+        Arguments:
+            timeout: seconds for all of it, also when only a part of a frame arrives or only
+                heartbeats do; ``None``: ``read_timeout``, else no limit.
+
+        Raises:
+            TimeoutError: there was none in time.
+            ConnectionForced: the broker's heartbeats are missing.
+            OSError, RecoverableConnectionError: the connection is lost.
+        """
+        if timeout is None:
+            timeout = self.read_timeout
+        deadline = None if timeout is None else monotonic() + timeout
+        link = self._usable_link()
+        try:
+            while True:
+                frame = link.next_frame()
+                if frame is None:
+                    self._fill(link, remaining(deadline) if timeout else timeout)
+                elif self._handle(frame):
+                    return
+        finally:
+            self._mention_leftover()
+
+    def drain_ready(self, most: int = 100) -> bool:
+        """Handle what has arrived, without waiting.
+
+        Arguments:
+            most: events after which others get their turn.
+
+        Returns:
+            whether there may be more.
+        """
+        link = self._usable_link()
+        handled = 0
+        while handled < most:
+            frame = link.next_frame()
+            if frame is None:
+                try:
+                    link.fill(0)
+                except TimeoutError:
+                    return False
+            elif self._handle(frame):
+                handled += 1
+                if self._transport is not link:
+                    return False  # a callback closed or replaced it
+        return True
+
+    def look(self) -> None:
+        """Handle one event if there is one; for publishers, who never wait for events.
+
+        So they learn of a blocked connection, a closed channel and the like. At most every few
+        milliseconds, as it costs a system call.
+        """
+        now = monotonic()
+        link = self._usable_link()
+        if now - self._looked_at < _LOOK_INTERVAL and not link.has_frame:
+            return
+        self._looked_at = now
+        try:
+            self.drain_events(timeout=0)
+        except TimeoutError:
+            return
+
+    def _usable_link(self) -> Any:
+        link = self._transport
+        if link is None:
+            raise RecoverableConnectionError("connection already closed")
+        return link
+
+    def _mention_leftover(self) -> None:
+        """The kernel no longer knows of what was received and not handled; the loop must."""
+        link = self._transport
+        if self.on_leftover is not None and link is not None and link.buffered:
+            self.on_leftover()
+
+    def _fill(self, link: Any, timeout: float | None) -> None:
+        """Receive bytes; keeps the heartbeats going while nothing comes."""
+        interval = self.heartbeat
+        if not interval or timeout == 0:
+            link.fill(timeout)
+            return
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            left = remaining(deadline)
+            pause = interval / 2 if left is None else min(left, interval / 2)
+            try:
+                link.fill(pause)
+            except TimeoutError:
+                self._check_silence(link)
+                if deadline is not None and monotonic() >= deadline:
+                    raise
+                self.send_heartbeat_if_due()
+            else:
+                return
+
+    def _check_silence(self, link: Any) -> None:
+        silent = monotonic() - link.last_received
+        if silent > 2 * self.heartbeat:
+            link.connected = False
+            raise ConnectionForced(
+                f"Too many heartbeats missed: nothing received for {silent:.1f} seconds"
+            )
+
+    def send_heartbeat_if_due(self) -> None:
+        """Send a heartbeat if nothing was sent for half an interval."""
+        now = monotonic()
+        if self.prev_sent != self.bytes_sent:
+            self.prev_sent = self.bytes_sent
+            self.last_heartbeat_sent = now
+        elif now - self.last_heartbeat_sent >= self.heartbeat / 2:
+            self.send_heartbeat()
+            self.prev_sent = self.bytes_sent
+            self.last_heartbeat_sent = now
+
+    def heartbeat_tick(self, rate: float = 2) -> None:
+        """Send a heartbeat when one is due, and raise when the broker's are missing.
+
+        Arguments:
+            rate: how often per interval this is called.
+
+        Raises:
+            ConnectionForced: nothing was received for two intervals.
+        """
+        if self.heartbeat and self._transport is not None and self._transport.is_readable():
+            # Something is there, only nobody has taken it yet.
+            self.prev_recv = None
+        super().heartbeat_tick(rate)
+
+    def send_heartbeat(self) -> None:
+        """Send a heartbeat frame; gives up after an interval."""
+        link = self._usable_link()
+        with link.having_timeout(self.heartbeat or self.close_timeout):
+            self.frame_writer(wire.HEARTBEAT, 0, None, b"", None)
+
+    # -- frames ----------------------------------------------------------
+
+    def blocking_read(self, timeout: float | None = None) -> Any:
+        """Read and handle one frame."""
+        link = self._usable_link()
+        deadline = None if timeout is None else monotonic() + timeout
+        frame = link.next_frame()
+        while frame is None:
+            self._fill(link, remaining(deadline) if timeout else timeout)
+            frame = link.next_frame()
+        return self._handle(frame)
+
+    def _handle(self, frame: tuple[int, int, bytes]) -> Any:
+        """Handle one frame; whether it completed an event."""
+        if not self._own_framing:
+            return self.on_inbound_frame(frame)
+        frame_type, channel_id, payload = frame
+        self.bytes_recv += 1
+        if frame_type == wire.HEARTBEAT:
+            return False
+        partial = self._partial.get(channel_id)
+        if frame_type == wire.METHOD:
+            if partial is not None:
+                raise self._unexpected(frame_type, channel_id)
+            method = (payload[0] << 8 | payload[1], payload[2] << 8 | payload[3])
+            if method in _CONTENT_METHODS:
+                self._partial[channel_id] = _PartialContent(method, payload)
+                return False
+            self.on_inbound_method(channel_id, method, payload, None)
+            return True
+        if partial is None:
+            raise self._unexpected(frame_type, channel_id)
+        if frame_type == wire.HEADER and partial.properties is None:
+            (partial.body_size,) = wire.body_size.unpack_from(payload, 4)
+            partial.properties = wire.read_properties(payload, 12)
+            if partial.body_size:
+                return False
+            body = b""
+        elif frame_type == wire.BODY and partial.properties is not None:
+            size = len(payload)
+            partial.received += size
+            if partial.received < partial.body_size:
+                partial.pieces.append(payload)
+                return False
+            body = b"".join((*partial.pieces, payload)) if partial.pieces else payload
+        else:
+            raise self._unexpected(frame_type, channel_id)
+        del self._partial[channel_id]
+        self._deliver(channel_id, partial, body)
+        return True
+
+    def _unexpected(self, frame_type: int, channel_id: int) -> UnexpectedFrame:
+        self.transport.connected = False
+        return UnexpectedFrame(f"Received frame of type {frame_type} on channel {channel_id}")
+
+    def _deliver(self, channel_id: int, content: _PartialContent, body: bytes) -> None:
+        if self.channels is None:
+            raise RecoverableConnectionError("Connection already closed")
+        channel = self.channels.get(channel_id)
+        if channel is None:
+            return  # closed by us while this was under way
+        properties = content.properties or {}
+        text: bytes | str = body
+        if channel.auto_decode:
+            encoding = properties.get("content_encoding")
+            if encoding is not None:
+                text = _decoded(body, encoding)
+        message = Delivery(text, properties, None, channel)
+        if content.method == wire.BASIC_DELIVER and not channel.is_closing:
+            channel.deliver(wire.read_delivery(content.payload), message)
+        else:
+            message.frame_method, message.frame_args = content.method, content.payload
+            channel.dispatch_method(content.method, content.payload, message)
+
+    def on_inbound_method(
+        self, channel_id: int, method_sig: tuple[int, int], payload: bytes, content: Any
+    ) -> Any:
+        """Hand a method to its channel."""
+        if self.channels is None:
+            raise RecoverableConnectionError("Connection already closed")
+        channel = self.channels.get(channel_id)
+        if channel is None:
+            return None  # closed by us while this was under way
+        return channel.dispatch_method(method_sig, payload, content)
+
+    # -- blocked ---------------------------------------------------------
+
+    def dispatch_method(self, method_sig: Any, payload: Any, content: Any) -> Any:
+        """Handle a method of the connection itself."""
+        if method_sig == spec.Connection.Blocked:
+            # py-amqp does not read the reason.
+            self.blocked_reason = payload[5 : 5 + payload[4]].decode("utf-8", "replace")
+        elif method_sig == spec.Connection.Unblocked:
+            self.blocked_reason = None
+        return super().dispatch_method(method_sig, payload, content)
+
+    def wait_until_unblocked(self, deadline: float) -> None:
+        """Wait for the broker to take publishes again.
+
+        Raises:
+            ConnectionBlocked: it did not until the deadline; says why.
+        """
+        while self.blocked_reason is not None:
+            left = remaining(deadline)
+            try:
+                if not left:
+                    raise TimeoutError("timed out")
+                self.drain_events(timeout=left)
+            except TimeoutError as exc:
+                raise ConnectionBlocked(
+                    f"basic_publish: timed out, the broker blocks publishers: {self.blocked_reason}"
+                ) from exc
+
+
+def _decoded(body: bytes, encoding: str) -> bytes | str:
+    """The text of a body, or the body itself when its encoding is wrong, unknown or ``binary``."""
+    try:
+        return body.decode(encoding)
+    except (LookupError, UnicodeError, ValueError):
+        return body

@@ -1,0 +1,291 @@
+"""AMQP 0-9-1 frames as bytes: what is written and read most often, without any I/O.
+
+Byte for byte what py-amqp writes. Rare things (field types that are seldom used) are left to
+its :mod:`amqp.serialization`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from struct import error as Struct_error
+from typing import Any
+
+from amqp.serialization import dumps, loads
+
+#: Frame types, the frame end (AMQP 0-9-1, 2.3.5) and the size of the frame header.
+METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
+FRAME_END = 0xCE
+FRAME_HEADER_SIZE = 7
+
+#: Class and method ids.
+BASIC_CLASS = 60
+BASIC_PUBLISH = (60, 40)
+BASIC_RETURN = (60, 50)
+BASIC_DELIVER = (60, 60)
+BASIC_GET_OK = (60, 71)
+
+frame_header = Struct(">BHI")
+method_header = Struct(">BHIHH")
+content_header = Struct(">BHIHHQ")
+body_size = Struct(">Q")
+
+_ack = Struct(">BHIHHQBB")
+_tag = Struct(">QB")
+_long = Struct(">I")
+_short = Struct(">H")
+_long_long = Struct(">Q")
+_signed_long = Struct(">i")
+_signed_long_long = Struct(">q")
+_double = Struct(">d")
+
+_FRAME_END_BYTE = b"\xce"
+
+#: Property -> (flag in the content header, its form), in the order of the protocol (4.2.6.1).
+PROPERTIES: tuple[tuple[str, int, str], ...] = (
+    ("content_type", 0x8000, "s"),
+    ("content_encoding", 0x4000, "s"),
+    ("application_headers", 0x2000, "F"),
+    ("delivery_mode", 0x1000, "o"),
+    ("priority", 0x0800, "o"),
+    ("correlation_id", 0x0400, "s"),
+    ("reply_to", 0x0200, "s"),
+    ("expiration", 0x0100, "s"),
+    ("message_id", 0x0080, "s"),
+    ("timestamp", 0x0040, "L"),
+    ("type", 0x0020, "s"),
+    ("user_id", 0x0010, "s"),
+    ("app_id", 0x0008, "s"),
+    ("cluster_id", 0x0004, "s"),
+)
+
+
+def ack_frame(channel: int, delivery_tag: int, multiple: bool) -> bytes:
+    """basic.ack."""
+    return _ack.pack(METHOD, channel, 13, 60, 80, delivery_tag, bool(multiple), FRAME_END)
+
+
+def reject_frame(channel: int, delivery_tag: int, requeue: bool) -> bytes:
+    """basic.reject."""
+    return _ack.pack(METHOD, channel, 13, 60, 90, delivery_tag, bool(requeue), FRAME_END)
+
+
+def short_string(text: str | bytes, what: str) -> bytes:
+    """A short string with its length.
+
+    Raises:
+        ValueError: it is longer than 255 bytes; names what it was.
+    """
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if len(data) > 255:
+        raise ValueError(f"{what} is {len(data)} bytes long; AMQP allows 255")
+    return bytes((len(data),)) + data
+
+
+def publish_arguments(exchange: str, routing_key: str, mandatory: bool, immediate: bool) -> bytes:
+    """Arguments of basic.publish."""
+    return b"".join(
+        (
+            b"\0\0",
+            short_string(exchange or "", "the exchange's name"),
+            short_string(routing_key or "", "the routing key"),
+            bytes((bool(mandatory) | bool(immediate) << 1,)),
+        )
+    )
+
+
+def table(values: dict[str, Any]) -> bytes:
+    """A field table with its length.
+
+    Raises:
+        amqp.exceptions.FrameSyntaxError: a value's type has no form in AMQP; names the key.
+    """
+    parts: list[bytes] = []
+    append = parts.append
+    for key, value in values.items():
+        append(short_string(key, f"the name of header {str(key)[:20]!r}..."))
+        kind = type(value)
+        if kind is str:
+            data = value.encode("utf-8", "surrogatepass")
+            append(b"S" + _long.pack(len(data)) + data)
+        elif value is None:
+            append(b"V")
+        elif kind is bool:
+            append(b"t\1" if value else b"t\0")
+        elif kind is int and -2147483647 <= value <= 2147483647:
+            append(b"I" + _signed_long.pack(value))
+        elif kind is float:
+            append(b"d" + _double.pack(value))
+        elif kind is dict:
+            append(b"F" + table(value))
+        else:
+            # The whole once more, by the one who knows every type and names the key.
+            return bytes(dumps("F", (values,)))
+    body = b"".join(parts)
+    return _long.pack(len(body)) + body
+
+
+def properties_bytes(properties: dict[str, Any]) -> bytes:
+    """Flags and property list of a content header; ``None`` is not sent.
+
+    Raises:
+        ValueError: a property can't be written; names it.
+        amqp.exceptions.FrameSyntaxError: as :func:`table`.
+    """
+    flags = 0
+    parts: list[bytes] = [b""]
+    get = properties.get
+    for name, flag, form in PROPERTIES:
+        value = get(name)
+        if value is None:
+            continue
+        flags |= flag
+        try:
+            if form == "s":
+                parts.append(short_string(value, f"property {name!r}"))
+            elif form == "o":
+                parts.append(bytes((value,)))
+            elif form == "F":
+                parts.append(table(value))
+            else:
+                parts.append(_long_long.pack(value))
+        except (TypeError, AttributeError, ValueError) as exc:
+            text = str(exc) if name in str(exc) else f"property {name!r}: {exc}"
+            raise ValueError(text) from exc
+        except Struct_error as exc:
+            raise ValueError(f"property {name!r}: {exc}") from exc
+    parts[0] = _short.pack(flags)
+    return b"".join(parts)
+
+
+def content_frames(
+    channel: int, arguments: bytes, properties: bytes, body: bytes, frame_max: int
+) -> list[bytes | memoryview]:
+    """basic.publish with its content: method, header and body frames.
+
+    Arguments:
+        arguments: from :func:`publish_arguments`.
+        properties: from :func:`properties_bytes`.
+        frame_max: the most bytes of one frame; a longer body becomes several.
+    """
+    size = len(body)
+    pieces: list[bytes | memoryview] = [
+        method_header.pack(METHOD, channel, 4 + len(arguments), *BASIC_PUBLISH),
+        arguments,
+        _FRAME_END_BYTE,
+        content_header.pack(HEADER, channel, 12 + len(properties), BASIC_CLASS, 0, size),
+        properties,
+        _FRAME_END_BYTE,
+    ]
+    room = frame_max - 8
+    if size <= room:
+        if size:
+            pieces += (frame_header.pack(BODY, channel, size), body, _FRAME_END_BYTE)
+        return pieces
+    view = memoryview(body)
+    for start in range(0, size, room):
+        piece = view[start : start + room]
+        pieces += (frame_header.pack(BODY, channel, len(piece)), piece, _FRAME_END_BYTE)
+    return pieces
+
+
+def read_delivery(payload: bytes) -> tuple[str, int, bool, str, str]:
+    """Arguments of basic.deliver: consumer tag, delivery tag, redelivered, exchange, routing key.
+
+    Arguments:
+        payload: of the method frame, with class and method id.
+    """
+    offset = 5 + payload[4]
+    consumer_tag = payload[5:offset].decode("utf-8", "surrogatepass")
+    delivery_tag, redelivered = _tag.unpack_from(payload, offset)
+    offset += 9
+    end = offset + 1 + payload[offset]
+    exchange = payload[offset + 1 : end].decode("utf-8", "surrogatepass")
+    routing_key = payload[end + 1 : end + 1 + payload[end]].decode("utf-8", "surrogatepass")
+    return consumer_tag, delivery_tag, bool(redelivered & 1), exchange, routing_key
+
+
+class _RareType(Exception):
+    """A field type that is left to py-amqp."""
+
+
+def _read_table(buffer: bytes, offset: int) -> tuple[dict[Any, Any], int]:
+    (length,) = _long.unpack_from(buffer, offset)
+    offset += 4
+    limit = offset + length
+    values: dict[Any, Any] = {}
+    while offset < limit:
+        end = offset + 1 + buffer[offset]
+        key = buffer[offset + 1 : end].decode()
+        read = _FIELD_READERS.get(buffer[end])
+        if read is None:
+            raise _RareType
+        values[key], offset = read(buffer, end + 1)
+    return values, offset
+
+
+def _read_long_string(buffer: bytes, offset: int) -> tuple[str | bytes, int]:
+    start = offset + 4
+    end = start + _long.unpack_from(buffer, offset)[0]
+    data = buffer[start:end]
+    try:
+        return data.decode(), end
+    except UnicodeDecodeError:
+        return data, end
+
+
+def _read_array(buffer: bytes, offset: int) -> tuple[list[Any], int]:
+    limit = offset + 4 + _long.unpack_from(buffer, offset)[0]
+    offset += 4
+    values = []
+    while offset < limit:
+        read = _FIELD_READERS.get(buffer[offset])
+        if read is None:
+            raise _RareType
+        value, offset = read(buffer, offset + 1)
+        values.append(value)
+    return values, offset
+
+
+_FIELD_READERS: dict[int, Callable[[bytes, int], tuple[Any, int]]] = {
+    ord("S"): _read_long_string,
+    ord("I"): lambda buffer, offset: (_signed_long.unpack_from(buffer, offset)[0], offset + 4),
+    ord("l"): lambda buffer, offset: (_signed_long_long.unpack_from(buffer, offset)[0], offset + 8),
+    ord("d"): lambda buffer, offset: (_double.unpack_from(buffer, offset)[0], offset + 8),
+    ord("t"): lambda buffer, offset: (bool(buffer[offset]), offset + 1),
+    ord("V"): lambda buffer, offset: (None, offset),
+    ord("F"): _read_table,
+    ord("A"): _read_array,
+}
+
+
+def read_table(buffer: bytes, offset: int) -> tuple[dict[Any, Any], int]:
+    """A field table and the offset after it."""
+    try:
+        return _read_table(buffer, offset)
+    except (_RareType, UnicodeDecodeError):
+        (values,), end = loads("F", buffer, offset)
+        return values, end
+
+
+def read_properties(buffer: bytes, offset: int) -> dict[str, Any]:
+    """The properties of a content header, from its flags on; those that were sent."""
+    (flags,) = _short.unpack_from(buffer, offset)
+    offset += 2
+    properties: dict[str, Any] = {}
+    for name, flag, form in PROPERTIES:
+        if not flags & flag:
+            continue
+        if form == "s":
+            end = offset + 1 + buffer[offset]
+            properties[name] = buffer[offset + 1 : end].decode()
+            offset = end
+        elif form == "o":
+            properties[name] = buffer[offset]
+            offset += 1
+        elif form == "F":
+            properties[name], offset = read_table(buffer, offset)
+        else:
+            (properties[name],) = _long_long.unpack_from(buffer, offset)
+            offset += 8
+    return properties
