@@ -19,5 +19,7 @@ class TestMongoDB(TransportConformance):
     @pytest.fixture
     def harness(self, servers: Servers) -> Iterator[Harness]:
         url = servers.env("mongodb")["MONGODB_URL"].rpartition("/")[0]
-        with Harness(f"{url}/conformance_{uuid4().hex[:8]}") as harness:
+        with Harness(
+            f"{url}/conformance_{uuid4().hex[:8]}", transport_options={"lease": 3}
+        ) as harness:
             yield harness

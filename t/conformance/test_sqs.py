@@ -23,6 +23,8 @@ class TestSQS(TransportConformance):
             "endpoint_url": environment["SQS_ENDPOINT"],
             "queue_name_prefix": f"{uuid4().hex[:8]}-",
             "is_secure": False,
+            "supports_fanout": True,
+            "lease": 3,
         }
         with Harness(environment["SQS_URL"], transport_options=options) as harness:
             yield harness

@@ -19,5 +19,7 @@ class TestZooKeeper(TransportConformance):
     @pytest.fixture
     def harness(self, servers: Servers) -> Iterator[Harness]:
         url = servers.env("zookeeper")["ZOOKEEPER_URL"]
-        with Harness(f"{url}/conformance-{uuid4().hex[:8]}") as harness:
+        with Harness(
+            f"{url}/conformance-{uuid4().hex[:8]}", transport_options={"session_timeout": 4}
+        ) as harness:
             yield harness

@@ -93,6 +93,7 @@ class Basics(Conformance):
         assert queue.purge() == 4
         assert harness.size(queue) == 0
 
+    @requires("purge_spares_held")
     def test_purge_leaves_the_unacked(self, harness: Harness, channel: Any, queue: Any) -> None:
         harness.put(channel, queue, "held", "dropped")
         message = harness.get(queue)
@@ -182,6 +183,7 @@ class Basics(Conformance):
         channel.close()
         harness.nothing_in(queue(connection.channel()))
 
+    @requires("unicode_names")
     def test_unicode_names(self, harness: Harness, channel: Any) -> None:
         queue = harness.named_queue(harness.name("größe-队列-очередь"))(channel)
         queue.declare()

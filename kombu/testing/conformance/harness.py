@@ -31,6 +31,7 @@ class Harness(AbstractContextManager["Harness"]):
         always_strict: the transport has no other way and does not take the option.
         prompt: seconds within which what needs no waiting must have happened.
         quiet: seconds of silence after which nothing more is expected to come.
+        lease: seconds of a lease, where the transport has such; keep it short by its options.
         given_back: seconds within which a killed consumer's messages must be back.
         restart: restarts the server and returns once it takes connections.
         kwargs_queue: further arguments of every :class:`kombu.Queue` that is made.
@@ -46,6 +47,7 @@ class Harness(AbstractContextManager["Harness"]):
         always_strict: bool = False,
         prompt: float = 5.0,
         quiet: float = 0.2,
+        lease: float = 0.2,
         given_back: float = 15.0,
         restart: Callable[[], None] | None = None,
         kwargs_queue: Mapping[str, Any] | None = None,
@@ -58,6 +60,7 @@ class Harness(AbstractContextManager["Harness"]):
         self.always_strict = always_strict
         self.prompt = prompt
         self.quiet = quiet
+        self.lease = lease
         self.given_back = given_back
         self.restart = restart
         self.kwargs_queue = dict(kwargs_queue or {})

@@ -6,7 +6,7 @@ something that could have run and did not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from kombu.transport.features import EXCHANGE_TYPES, Features
@@ -54,6 +54,10 @@ class Selected:
     #: The harness can restart the server (``Harness(restart=...)``).
     restartable: ClassVar[bool] = False
 
+    #: Tests that the transport can't pass -> why not, for the documentation. Not for bugs: for
+    #: what a published storage format or the backend itself rules out.
+    deviations: ClassVar[Mapping[str, str]] = {}
+
     #: Tests that were left out -> the capabilities they need and that are not declared.
     not_applicable: ClassVar[dict[str, tuple[str, ...]]] = {}
 
@@ -63,11 +67,16 @@ class Selected:
             return
         declared = cls.capabilities()
         cls.not_applicable = {}
+        for name in cls.deviations:
+            if not callable(getattr(cls, name, None)):
+                raise TypeError(f"{cls.__name__}.deviations: there is no test {name!r}")
         for name, needed, excluded in _conditions(cls):
-            missing = (
+            missing: tuple[str, ...] = (
                 *sorted(needed - declared),
                 *(f"no {e}" for e in sorted(excluded & declared)),
             )
+            if name in cls.deviations:
+                missing = (*missing, cls.deviations[name])
             if missing:
                 cls.not_applicable[name] = missing
                 # pytest collects callables only, so that this takes the inherited test away.
