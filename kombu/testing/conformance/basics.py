@@ -8,6 +8,7 @@ import pytest
 
 from kombu.testing.conformance.base import Conformance, code_of
 from kombu.testing.conformance.harness import Harness, Inbox
+from kombu.testing.conformance.selection import requires
 
 
 class Basics(Conformance):
