@@ -70,7 +70,7 @@ class Channel(virtual.Channel):
 
 
 class Transport(virtual.Transport):
-    """``memory://<virtual host>``: a broker inside the process.
+    """``memory:///<virtual host>``: a broker inside the process; the host name plays no part.
 
     Arguments:
         client: the :class:`kombu.Connection` that it serves.

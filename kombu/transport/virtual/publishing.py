@@ -372,7 +372,7 @@ class PublishVerbs:
         dead["properties"]["delivery_tag"] = self._next_delivery_tag()
         queues = self.topology.route(exchange, key, dead.get("headers"))
         if reason != "rejected":
-            queues = [each for each in queues if not policies.is_cycle(message, each)]
+            queues = [each for each in queues if not policies.is_cycle(dead, each)]
         if not queues:
             logger.warning(
                 "dead letter of queue %r (%s) reaches no queue: exchange %r, routing key %r",

@@ -1,0 +1,290 @@
+"""The in-memory transport: what is its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from kombu import Connection, Consumer, Exchange, Producer, Queue
+from kombu.exceptions import BatchPublishError
+from kombu.testing.conformance.store import StoreContract
+from kombu.transport import memory
+from kombu.transport.base import Publish
+from kombu.transport.memory import MemoryBroker, MemoryStore
+from kombu.transport.virtual.store import PartialPutError, Put, QueueFull, QueueSpec
+
+URL = "memory:///memory-tests"
+
+
+class TestStore(StoreContract):
+    @pytest.fixture
+    def open_store(self) -> Any:
+        broker = MemoryBroker("contract")
+        return lambda: MemoryStore(broker)
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    with Connection(URL) as client:
+        yield client
+    memory.reset("memory-tests")
+
+
+@pytest.fixture
+def channel(client: Any) -> Any:
+    return client.channel()
+
+
+def envelope(text: str = "x") -> dict[str, Any]:
+    return {"body": text, "headers": {}, "properties": {"body_encoding": None}}
+
+
+def test_a_batch_says_which_did_not_fit() -> None:
+    store = MemoryStore(MemoryBroker("b"))
+    store.declare(QueueSpec("q", arguments={"x-max-length": 2, "x-overflow": "reject-publish"}))
+    with pytest.raises(PartialPutError) as caught:
+        store.put([Put("q", envelope(str(number))) for number in range(4)])
+    assert sorted(caught.value.failed) == [2, 3]
+    assert store.size("q") == 2
+    with pytest.raises(QueueFull):
+        store.put([Put("q", envelope())])
+
+
+def test_a_released_message_keeps_its_deadline() -> None:
+    store = MemoryStore(MemoryBroker("b"))
+    store.put([Put("q", envelope(), expires_at=time.time() + 0.05)])
+    [claim] = store.claim(["q"], 1)
+    store.settle(releases=[claim])
+    assert store.size("q") == 1
+    assert store.wait(["other"], 1.0)  # woken by what expired
+    [discard] = store.sweep(10)
+    assert discard.reason == "expired"
+    assert store.size("q") == 0
+
+
+def test_a_failed_channel_puts_nothing_after_close(client: Any) -> None:
+    store = client.default_channel.store
+    client.close()
+    with pytest.raises(client.connection_errors):
+        store.put([Put("q", envelope())])
+
+
+def test_priorities_then_age(client: Any, channel: Any) -> None:
+    producer = Producer(channel)
+    for number, priority in enumerate([0, 9, 5, 9, None, 200]):
+        producer.publish(number, routing_key="q", priority=priority)
+    order = [channel.basic_get("q", no_ack=True).payload for _ in range(6)]
+    assert order == [1, 3, 5, 2, 0, 4]
+
+
+def test_expired_messages_die_without_any_consumer(channel: Any) -> None:
+    Queue("dead", Exchange("dlx"), routing_key="k")(channel).declare()
+    arguments = {"x-dead-letter-exchange": "dlx", "x-dead-letter-routing-key": "k"}
+    Queue("waiting", queue_arguments=arguments, message_ttl=0.05)(channel).queue_declare()
+    Producer(channel).publish("retry me", routing_key="waiting")
+    got: list[Any] = []
+    Consumer(
+        channel, [Queue("dead", Exchange("dlx"), routing_key="k")], on_message=got.append
+    ).consume()
+    start = time.monotonic()
+    channel.connection.drain_events(channel.connection, timeout=5)
+    assert time.monotonic() - start < 1
+    assert got[0].headers["x-death"][0]["reason"] == "expired"
+
+
+def test_a_cycle_of_expiries_ends(channel: Any) -> None:
+    arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "loop"}
+    Queue("loop", queue_arguments=arguments, message_ttl=0.01)(channel).queue_declare()
+    Producer(channel).publish("round and round", routing_key="loop")
+    time.sleep(0.03)
+    assert channel.basic_get("loop") is None
+    assert channel._size("loop") == 0
+
+
+def test_delivery_limit(channel: Any) -> None:
+    Queue("dead")(channel).queue_declare()
+    arguments = {
+        "x-delivery-limit": 2,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": "dead",
+    }
+    Queue("q", queue_arguments=arguments)(channel).queue_declare()
+    Producer(channel).publish("poison", routing_key="q")
+    for _ in range(3):
+        channel.basic_get("q").requeue()
+    assert channel.basic_get("q") is None
+    dead = channel.basic_get("dead")
+    assert dead.headers["x-death"][0]["reason"] == "delivery_limit"
+
+
+def test_single_active_consumer(client: Any, channel: Any) -> None:
+    queue = Queue("q", queue_arguments={"x-single-active-consumer": True})
+    queue(channel).queue_declare()
+    one: list[Any] = []
+    two: list[Any] = []
+    first = Consumer(channel, [queue], on_message=one.append)
+    first.consume()
+    Consumer(client.channel(), [queue], on_message=two.append).consume()
+    for number in range(4):
+        Producer(channel).publish(number, routing_key="q")
+        client.drain_events(timeout=1)
+        if number == 1:
+            first.cancel()
+    assert [message.payload for message in one] == [0, 1]
+    assert [message.payload for message in two] == [2, 3]
+
+
+def test_exchange_bindings_and_alternates_do_not_loop(channel: Any) -> None:
+    for name in ("a", "b"):
+        channel.exchange_declare(name, "fanout")
+    channel.exchange_bind("b", "a")
+    channel.exchange_bind("a", "b")
+    channel.exchange_declare("alt", "fanout")
+    channel.exchange_declare("main", "direct", arguments={"alternate-exchange": "alt"})
+    for queue, exchange in (("q", "b"), ("q", "a"), ("rest", "alt")):
+        channel.queue_declare(queue)
+        channel.queue_bind(queue, exchange)
+    assert list(channel._lookup("a", "")) == ["q"]
+    assert list(channel._lookup("main", "nowhere")) == ["rest"]
+
+
+def test_confirms_tell_of_a_full_queue() -> None:
+    from amqp.exceptions import MessageNacked
+
+    arguments = {"x-overflow": "reject-publish"}
+    with Connection(URL, transport_options={"confirm_publish": True}) as client:
+        channel = client.channel()
+        Queue("full", queue_arguments=arguments, max_length=1)(channel).queue_declare()
+        producer = Producer(channel)
+        producer.publish(1, routing_key="full")
+        with pytest.raises(MessageNacked, match="full"):
+            producer.publish(2, routing_key="full")
+        publishes = [
+            Publish(channel.prepare_message("x"), "", queue, {}) for queue in ("other", "full")
+        ]
+        with pytest.raises(BatchPublishError) as caught:
+            channel.basic_publish_many(publishes)
+        assert list(caught.value.failed) == [1]
+        assert channel._size("other") == 1
+    memory.reset("memory-tests")
+
+
+def test_prefetch_of_each_consumer_as_rabbitmq() -> None:
+    with Connection(URL, transport_options={"qos_semantics": "consumer"}) as client:
+        channel = client.channel()
+        for queue in ("a", "b"):
+            for number in range(4):
+                Producer(channel).publish(number, routing_key=queue)
+        got: list[Any] = []
+        queues = [Queue("a"), Queue("b")]
+        consumer = Consumer(channel, queues, on_message=got.append, auto_declare=False)
+        consumer.qos(prefetch_count=1)
+        consumer.consume()
+        with pytest.raises(TimeoutError):
+            while True:
+                client.drain_events(timeout=0.05)
+        assert len(got) == 2
+        consumer.qos(prefetch_count=1, apply_global=True)
+        got[0].ack()
+        with pytest.raises(TimeoutError):
+            client.drain_events(timeout=0.05)
+    memory.reset("memory-tests")
+
+
+def test_sixteen_threads_publish_on_one_channel_and_others_acknowledge(
+    client: Any, channel: Any
+) -> None:
+    channel.queue_declare("q")
+
+    def publish(number: int) -> None:
+        for count in range(50):
+            message = channel.prepare_message(
+                str(number * 100 + count), content_type="text/plain", content_encoding="utf-8"
+            )
+            channel.basic_publish(message, "", "q")
+
+    threads = [threading.Thread(target=publish, args=(number,)) for number in range(16)]
+    seen: list[str] = []
+    ackers: list[threading.Thread] = []
+
+    def on_message(message: Any) -> None:
+        seen.append(message.payload)
+        acker = threading.Thread(target=message.ack)
+        acker.start()
+        ackers.append(acker)
+
+    with Connection(URL) as consuming:
+        consumer = Consumer(
+            consuming.channel(), [Queue("q")], on_message=on_message, auto_declare=False
+        )
+        consumer.qos(prefetch_count=7)
+        consumer.consume()
+        for thread in threads:
+            thread.start()
+        while len(seen) < 800:
+            consuming.drain_events(timeout=10)
+        for thread in (*threads, *ackers):
+            thread.join(10)
+    assert len(set(seen)) == 800
+    assert channel._size("q") == 0
+
+
+def test_a_closed_connection_wakes_its_drain(client: Any, channel: Any) -> None:
+    channel.queue_declare("q")
+    Consumer(channel, [Queue("q")], on_message=print, auto_declare=False).consume()
+    errors = client.connection_errors + client.channel_errors
+    threading.Timer(0.05, channel.connection.close_connection, (channel.connection,)).start()
+    start = time.monotonic()
+    with pytest.raises(errors):
+        channel.connection.drain_events(channel.connection, timeout=20)
+    assert time.monotonic() - start < 10
+
+
+def test_names_of_57(channel: Any) -> None:
+    Producer(channel).publish("x", routing_key="q")
+    assert channel.queues["q"].qsize() == 1
+    assert channel.queues["q"].queue[0]["properties"]["delivery_info"]["routing_key"] == "q"
+    Connection("memory://").channel().exchange_declare("in-the-default-one")
+    assert "in-the-default-one" in memory.Transport.global_state.exchanges
+    memory.reset("/")
+    assert memory.Transport.global_state.exchanges == {}
+
+
+def test_hosts_name_the_same_broker_virtual_hosts_do_not() -> None:
+    with Connection("memory://one//v1") as one, Connection("memory://two//v1") as two:
+        Producer(one).publish("x", routing_key="q")
+        assert two.channel().basic_get("q").payload == "x"
+    with Connection("memory://one//v2") as other:
+        assert other.channel().basic_get("q") is None
+    memory.reset()
+
+
+def test_a_misspelt_option_is_pointed_out() -> None:
+    with pytest.warns(UserWarning, match="did you mean 'strict'"):
+        Connection("memory://", transport_options={"strct": True}).connect()
+
+
+def test_x_expires_deletes_an_unused_queue(channel: Any) -> None:
+    Queue("brief", expires=0.05)(channel).queue_declare()
+    time.sleep(0.08)
+    with pytest.raises(channel.connection.channel_errors):
+        channel.queue_declare("brief", passive=True)
+
+
+def test_2000_topic_bindings_are_no_burden(channel: Any) -> None:
+    channel.exchange_declare("t", "topic")
+    for number in range(2000):
+        channel.queue_declare(f"q{number}")
+        channel.queue_bind(f"q{number}", "t", f"stock.{number}.#")
+    start = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number in range(1000):
+            message = channel.prepare_message("x")
+            channel.basic_publish(message, "t", f"stock.{number}.x")
+    assert time.process_time() - start < 0.5
