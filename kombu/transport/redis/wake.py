@@ -165,7 +165,8 @@ class Waker:
                 return self._look(queues)
             wanted = frozenset(queues)
             now = time.monotonic()
-            if wanted <= self._armed and now < self._armed_until and self._is_listening():
+            over = now >= self._armed_until or (self._due is not None and now >= self._due)
+            if wanted <= self._armed and not over and self._is_listening():
                 return False
             self._rung = 0
             work, due = self._register(queues)
