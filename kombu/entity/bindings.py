@@ -57,11 +57,12 @@ class binding(Object):
             return NotImplemented
         return self.as_dict() == other.as_dict()
 
-    def __str__(self) -> str:
-        return f"{self._exchange_name}->{self.routing_key or ''}"
-
     def __repr__(self) -> str:
-        return f"<binding: {self}>"
+        return "<binding: " + str(self) + ">"
+
+    def __str__(self) -> str:
+        source, key = self._exchange_name, self.routing_key
+        return "->".join((source, "" if key is None else key))
 
     def declare(self, channel: Any, nowait: bool = False) -> None:
         """Declare the exchange, if it has a name.

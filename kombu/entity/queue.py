@@ -16,35 +16,35 @@ OnDeclared = Callable[[str, int, int], object]
 
 
 class Queue(MaybeChannelBound):
-    """A queue declaration, with the bindings through which messages reach it.
+    """What a queue shall be, and how messages get into it (AMQP 0-9-1, 1.7).
 
-    Nothing is created before :meth:`declare`, which needs a channel (``queue(channel)`` gives a
-    bound copy).
+    An instance is a plain description: it can be compared, copied, pickled and turned into a
+    dict. ``queue(channel)`` gives a copy on which the verbs (declare, get, purge ...) work.
 
     Arguments:
-        name: its name; ``""`` lets the broker choose one, set here when declared.
-        exchange: the :class:`Exchange` (or its name) to bind to; ``""`` needs no binding,
-            every queue gets what is published to the default exchange with its name. A list of
-            :class:`binding` is taken as ``bindings``.
-        routing_key: which messages of the exchange, by its type.
-        channel: a channel or connection to bind to at once.
-        bindings: several bindings, instead of ``exchange`` and ``routing_key``.
-        on_declared: called with (name, messages, consumers) after the queue is declared.
-        durable: it outlives a restart of the broker (default true).
-        exclusive: only this connection may use it and it goes with the connection; implies
-            ``auto_delete``.
-        auto_delete: it goes when its last consumer goes.
-        no_ack: consumers don't acknowledge; the broker forgets a message once it is sent.
-        queue_arguments: the broker's own arguments (``x-...``).
-        binding_arguments: for a headers exchange.
-        consumer_arguments: sent with basic.consume, e.g. ``{"x-priority": 3}``.
-        expires: seconds unused after which the broker deletes it.
-        message_ttl: seconds after which a waiting message is dropped or dead-lettered.
-        max_length: most messages it holds.
-        max_length_bytes: most bytes of bodies it holds.
-        max_priority: highest priority told apart.
-        alias: another name for it; for applications, not used here.
-        no_declare: :meth:`declare` does nothing.
+        name: empty where the broker is to invent one; :meth:`declare` then fills it in.
+        exchange: source of its messages, an :class:`Exchange` or just its name. The default
+            exchange (an empty name) reaches every queue unasked, under the queue's name. A
+            list here means ``bindings``.
+        routing_key: selects messages of ``exchange``; what it means depends on the type.
+        channel: bind the new object to this channel right away.
+        bindings: any number of :class:`binding`, in place of ``exchange``/``routing_key``.
+        on_declared: hook, called as ``hook(name, message_count, consumer_count)``.
+        durable: kept by the broker through its own restarts.
+        exclusive: belongs to the declaring connection alone and ends with it (so it is
+            ``auto_delete`` as well).
+        auto_delete: removed once the last of its consumers has gone.
+        no_ack: deliveries count as acknowledged from the start.
+        queue_arguments: extra table of queue.declare, such as ``{"x-queue-type": "quorum"}``.
+        binding_arguments: extra table of queue.bind; headers exchanges match by it.
+        consumer_arguments: extra table of basic.consume, such as ``{"x-priority": 3}``.
+        expires: lifetime in seconds of a queue that nobody uses.
+        message_ttl: lifetime in seconds of a message that nobody has taken.
+        max_length: limit on the number of waiting messages.
+        max_length_bytes: limit on the sum of their bodies, in bytes.
+        max_priority: number of priorities the queue distinguishes.
+        alias: a second name that the application may give it; has no effect here.
+        no_declare: leave declaring to others: :meth:`declare` then returns at once.
     """
 
     __module__ = "kombu.entity"  # pickles are read by kombu 5.7 too, which looks for it there
