@@ -68,9 +68,9 @@ class SQSStore(Store):
         leases=True,
         shared=True,
         durable=True,
-        exclusive=True,
-        consumer_counts=True,
         event_loop=True,
+        unicode_names=False,
+        purge_spares_held=False,
         native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = LARGEST_RECEIVE

@@ -66,8 +66,6 @@ class MongoStore(Store):
         shared=True,
         shared_topology=True,
         durable=True,
-        exclusive=True,
-        consumer_counts=True,
         native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = 100

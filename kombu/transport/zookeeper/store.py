@@ -62,8 +62,6 @@ class ZookeeperStore(Store):
         shared=True,
         shared_topology=True,
         durable=True,
-        exclusive=True,
-        consumer_counts=True,
         native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = 50
