@@ -36,6 +36,8 @@ class Features:
         batch_publish: a batch of messages goes out in fewer round trips than messages.
         event_loop: works under ``kombu.asynchronous.Hub`` without polling.
         heartbeats: the protocol has heartbeats of its own.
+        unicode_names: queues and exchanges may have any name.
+        purge_spares_held: purging leaves what consumers hold.
         native: names of the features above that the backend itself does, so that the
             virtual layer must not emulate them.
     """
@@ -59,4 +61,6 @@ class Features:
     batch_publish: bool = False
     event_loop: bool = False
     heartbeats: bool = False
+    unicode_names: bool = True
+    purge_spares_held: bool = True
     native: frozenset[str] = field(default=frozenset())
