@@ -1,0 +1,63 @@
+# make demo   the main job, on a broker that needs no server (Python >= 3.10 is all it takes)
+# make test   everything: linters, types, all tests, on real servers too (installs them)
+
+PYTHON  ?= python3
+VENV    ?= .venv
+BIN     := $(VENV)/bin
+# Servers that the tests start; SERVERS=none leaves them out, and the end of the run says so.
+SERVERS ?= all
+PYTEST  ?= $(BIN)/python -m pytest -q
+PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint typing bench docs clean servers compat
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+	@echo "make lint | typing | docs | bench | clean"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "kombu needs Python 3.10 or newer; set PYTHON=")'
+	@$(PYTHON) -m venv $(VENV)
+
+# What is installed is noted in files, so that a second run starts at once.
+$(VENV)/.package: $(BIN)/python pyproject.toml requirements/default.txt
+	@echo "Installing kombu into $(VENV) ..."
+	@$(PIP) install -e .
+	@touch $@
+
+$(VENV)/.development: $(VENV)/.package $(wildcard requirements/*.txt)
+	@echo "Installing what tests need into $(VENV) ..."
+	@$(PIP) install -r requirements/dev.txt
+	@touch $@
+
+demo: $(VENV)/.package
+	@$(BIN)/python examples/demo.py
+
+lint: $(VENV)/.development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typing: $(VENV)/.development
+	$(BIN)/mypy kombu
+
+servers: $(VENV)/.development
+ifneq ($(SERVERS),none)
+	$(BIN)/python -m t.services install $(subst $(comma), ,$(SERVERS))
+endif
+
+test: lint typing servers
+	$(PYTEST) --servers=$(SERVERS) t/unit t/conformance t/integration t/interop
+
+docs: $(VENV)/.development
+	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+bench: $(VENV)/.development
+	$(BIN)/python -m t.benchmarks
+
+clean:
+	rm -rf $(VENV) build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .tox
+	find kombu t examples -name __pycache__ -prune -exec rm -rf {} +
+
+comma := ,
