@@ -87,5 +87,3 @@ def keyspace(server: Server, options: RedisOptions) -> Keyspace:
         index=options.unacked_index_key,
         tagged=bool(tagged),
     )
-
-

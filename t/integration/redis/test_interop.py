@@ -1,0 +1,303 @@
+"""Old and new share one server: the published kombu 5.7.0 runs in an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kombu import Connection, Consumer, Exchange, Producer, Queue
+from kombu.pidbox import Mailbox
+from t.integration.redis.servers import RedisServer
+
+PEER = Path(__file__).with_name("published_peer.py")
+
+
+@pytest.fixture(scope="session")
+def published_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter that has the published kombu: given, or made for this run."""
+    given = os.environ.get("KOMBU_PUBLISHED_PYTHON")
+    if given:
+        return given
+    home = tmp_path_factory.mktemp("published")
+    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+    python = str(home / "bin" / "python")
+    subprocess.run(
+        [python, "-m", "pip", "install", "-q", "kombu==5.7.0", "redis"], check=True, timeout=300
+    )
+    return python
+
+
+class Peer:
+    def __init__(self, python: str, what: str, url: str, **order: Any) -> None:
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        self.process = subprocess.Popen(
+            [python, str(PEER), what, url, json.dumps(order)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=PEER.parent,
+            env=environment,
+        )
+
+    def line(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        text = self.process.stdout.readline()
+        assert text, f"the peer ended with {self.process.wait()}"
+        return dict(json.loads(text))
+
+    def end(self) -> None:
+        self.process.wait(20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture(params=["", "p_"], ids=["plain", "prefix"])
+def options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return {"global_keyprefix": request.param} if request.param else {}
+
+
+@pytest.fixture
+def peer(
+    published_python: str, server: RedisServer, options: dict[str, Any]
+) -> Iterator[Callable[..., Peer]]:
+    peers: list[Peer] = []
+
+    def start(what: str, **order: Any) -> Peer:
+        order["options"] = {**options, **order.get("options", {})}
+        peers.append(Peer(published_python, what, server.url, **order))
+        return peers[-1]
+
+    yield start
+    for each in peers:
+        each.process.kill()
+        each.end()
+
+
+@pytest.fixture
+def connect(server: RedisServer, options: dict[str, Any]) -> Iterator[Callable[..., Connection]]:
+    opened: list[Connection] = []
+
+    def open_one(**more: Any) -> Connection:
+        opened.append(Connection(server.url, transport_options={**options, **more}))
+        return opened[-1]
+
+    yield open_one
+    for connection in opened:
+        connection.close()
+
+
+def receive(connection: Connection, queue: Queue, count: int, seconds: float = 10.0) -> list[Any]:
+    got: list[Any] = []
+    with Consumer(
+        connection.channel(),
+        [queue],
+        on_message=lambda message: (got.append(message), message.ack()),
+    ):
+        end = time.monotonic() + seconds
+        while len(got) < count and time.monotonic() < end:
+            try:
+                connection.drain_events(timeout=0.5)
+            except TimeoutError:
+                continue
+    return got
+
+
+BODIES = [{"n": number} for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        {},
+        {"exchange": "x", "type": "direct", "key": "k", "routing_key": "k"},
+        {"exchange": "t", "type": "topic", "key": "a.*.#", "routing_key": "a.b.c"},
+    ],
+    ids=["default", "direct", "topic"],
+)
+def test_old_produces_new_consumes_and_back(
+    peer: Callable[..., Peer], connect: Callable[..., Connection], route: dict[str, Any]
+) -> None:
+    queue = (
+        Queue("q", Exchange(route["exchange"], route["type"]), route["key"])
+        if route
+        else Queue("q")
+    )
+    connection = connect()
+    queue(connection.channel()).declare()
+    # the old producer finds the binding the new consumer made
+    peer("produce", queue="q", bodies=BODIES, declare=route.get("type") != "direct", **route).line()
+    assert [message.payload for message in receive(connection, queue, 5)] == BODIES
+    # and the new producer routes by what is stored, to the old consumer
+    producer = Producer(connect().channel())
+    for body in BODIES:
+        producer.publish(
+            body, exchange=route.get("exchange", ""), routing_key=route.get("routing_key", "q")
+        )
+    old = peer("consume", queue="q", count=5, **route)
+    old.line()
+    assert old.line()["bodies"] == BODIES
+
+
+def test_priorities_of_old_producers_order_new_consumers(
+    peer: Callable[..., Peer], connect: Callable[..., Connection]
+) -> None:
+    for priority in (9, 0, 3):
+        peer("produce", queue="q", bodies=[priority], publish={"priority": priority}).line()
+    got = receive(connect(), Queue("q"), 3)
+    assert [message.payload for message in got] == [0, 3, 9]
+
+
+def test_new_restores_what_an_old_consumer_died_with(
+    peer: Callable[..., Peer], connect: Callable[..., Connection]
+) -> None:
+    queue = Queue("q", Exchange("t", "topic"), "a.*")
+    old_route = {"exchange": "t", "type": "topic", "key": "a.*"}
+    peer("produce", queue="q", bodies=BODIES, routing_key="a.b", **old_route).line()
+    old = peer("consume", queue="q", count=5, how="die", **old_route)
+    old.line()
+    assert len(old.line()["bodies"]) == 5
+    old.end()
+    # this process has never declared the exchange as a topic
+    connection = connect(visibility_timeout=1)
+    got = receive(connection, Queue("q"), 5)
+    assert sorted(message.payload["n"] for message in got) == [0, 1, 2, 3, 4]
+    assert all(message.delivery_info["redelivered"] for message in got)
+    assert queue.name == "q"
+
+
+def test_old_restores_what_a_new_consumer_died_with(
+    peer: Callable[..., Peer], connect: Callable[..., Connection]
+) -> None:
+    connection = connect()
+    channel = connection.channel()
+    queue = Queue("q", Exchange("x", "direct"), "k")
+    queue(channel).declare()
+    for body in BODIES:
+        Producer(channel).publish(body, exchange="x", routing_key="k")
+    held = [message for _ in BODIES if (message := queue(channel).get()) is not None]
+    assert len(held) == 5
+    connection.transport.keeper.abandon()  # what a SIGKILL does to renewal
+    route = {"exchange": "x", "type": "direct", "key": "k"}
+    short = {"visibility_timeout": 0.2, "unacked_restore_throttle": 1}
+    deadline = time.monotonic() + 10
+    while channel._size("q") < 5 and time.monotonic() < deadline:
+        peer("restore", queue="q", options=short, **route).line()
+    old = peer("consume", queue="q", count=5, **route)
+    old.line()
+    result = old.line()
+    assert sorted(body["n"] for body in result["bodies"]) == [0, 1, 2, 3, 4]
+    assert all(result["redelivered"])
+    # an acknowledgement that comes late hurts nobody
+    for message in held:
+        message.ack()
+
+
+def test_old_sweeps_leave_a_living_new_owner_alone(
+    peer: Callable[..., Peer], connect: Callable[..., Connection]
+) -> None:
+    connection = connect(lease=0.9)
+    channel = connection.channel()
+    Queue("q")(channel).declare()
+    Producer(channel).publish("held", routing_key="q")
+    held = Queue("q")(channel).get()
+    assert held is not None
+    short = {"visibility_timeout": 0.8, "unacked_restore_throttle": 1}
+    end = time.monotonic() + 2.5
+    while time.monotonic() < end:
+        peer("restore", queue="q", options=short).line()
+        assert channel._size("q") == 0
+    held.ack()
+
+
+def test_what_old_requeues_new_receives(
+    peer: Callable[..., Peer], connect: Callable[..., Connection]
+) -> None:
+    Producer(connect().channel()).publish({"n": 1}, routing_key="q", declare=[Queue("q")])
+    old = peer("consume", queue="q", count=1, how="requeue")
+    old.line()
+    old.line()
+    (message,) = receive(connect(), Queue("q"), 1)
+    assert message.payload == {"n": 1}
+    assert message.headers["redelivered"] is True
+
+
+def test_what_new_requeues_old_receives(
+    peer: Callable[..., Peer], connect: Callable[..., Connection]
+) -> None:
+    channel = connect().channel()
+    Producer(channel).publish({"n": 1}, routing_key="q", declare=[Queue("q")])
+    message = Queue("q")(channel).get()
+    assert message is not None
+    message.requeue()
+    old = peer("consume", queue="q", count=1)
+    old.line()
+    assert old.line() == {"bodies": [{"n": 1}], "redelivered": [True]}
+
+
+def test_fanout_reaches_old_and_new(
+    peer: Callable[..., Peer], connect: Callable[..., Connection]
+) -> None:
+    connection = connect()
+    exchange = Exchange("fan", "fanout")
+    old = peer("fanout", exchange="fan", queue="old", count=2)
+    old.line()
+    got: list[Any] = []
+    with Consumer(
+        connection.channel(),
+        [Queue("new", exchange, auto_delete=True)],
+        on_message=lambda message: (got.append(message.payload), message.ack()),
+    ):
+        Producer(connect().channel()).publish("from new", exchange=exchange, declare=[exchange])
+        peer("fanout_produce", exchange="fan", bodies=["from old"]).line()
+        while len(got) < 2:
+            connection.drain_events(timeout=10)
+    assert got == ["from new", "from old"]
+    assert old.line()["bodies"] == ["from new", "from old"]
+
+
+def test_a_new_producer_that_never_declared_the_fanout_finds_its_type(
+    connect: Callable[..., Connection],
+) -> None:
+    connection = connect()
+    queue = Queue("new", Exchange("fan", "fanout"), auto_delete=True)
+    got: list[Any] = []
+    with Consumer(
+        connection.channel(),
+        [queue],
+        on_message=lambda message: (got.append(message.payload), message.ack()),
+    ):
+        Producer(connect().channel()).publish("hello", exchange="fan")
+        connection.drain_events(timeout=5)
+    assert got == ["hello"]
+
+
+def test_remote_control_both_ways(
+    peer: Callable[..., Peer], connect: Callable[..., Connection]
+) -> None:
+    old = peer("node", namespace="ns", name="old")
+    old.line()
+    mailbox = Mailbox("ns", type="fanout", connection=connect())
+    assert mailbox._broadcast("ping", {}, reply=True, timeout=5, limit=1) == [
+        {"old": {"ok": "pong"}}
+    ]
+    connection = connect()
+    node = Mailbox("ns2", type="fanout", connection=connection).Node(
+        "new", channel=connection.channel(), handlers={"ping": lambda state, **_: {"ok": "new"}}
+    )
+    consumer = node.listen()
+    caller = peer("call", namespace="ns2")
+    end = time.monotonic() + 10
+    while caller.process.poll() is None and time.monotonic() < end:
+        try:
+            connection.drain_events(timeout=0.2)
+        except TimeoutError:
+            continue
+    consumer.cancel()
+    assert caller.line()["replies"] == [{"new": {"ok": "new"}}]
