@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import threading
+from collections import deque
+from collections.abc import Iterator
 from typing import Literal
 
 from kombu.transport.virtual.policy import QueuePolicy
@@ -37,7 +40,7 @@ class Item:
     ) -> None:
         self.queue = queue
         self.message = message
-        #: Priority, highest first, then age: a message that returns takes its old place.
+        #: Priority and age.
         self.key = key
         self.ready_at = ready_at
         self.expires_at = expires_at
@@ -45,9 +48,6 @@ class Item:
         self.deliveries = deliveries
         #: Whether it was taken out; what is gone may stay in the heaps for a while.
         self.gone = False
-
-    def __lt__(self, other: Item) -> bool:
-        return self.key < other.key
 
     def returned(self) -> Item:
         """The same message to put back, delivered once more."""
@@ -65,6 +65,8 @@ class Item:
 class MemoryQueue:
     """Ready messages by priority and age, and those that are held back."""
 
+    __slots__ = ("_delayed", "_levels", "_present", "bytes", "count", "name", "policy", "waiters")
+
     def __init__(self, spec: QueueSpec) -> None:
         self.name = spec.name
         self.policy = QueuePolicy.of(spec.arguments)
@@ -72,12 +74,24 @@ class MemoryQueue:
         self.bytes = 0
         #: Events of those who wait for messages of this queue.
         self.waiters: set[threading.Event] = set()
-        self._ready: list[Item] = []
+        #: Priority -> messages by age; ``_present`` has a bit for each that may have some.
+        self._levels: dict[int, deque[Item]] = {}
+        self._present = 0
         self._delayed: list[tuple[float, int, Item]] = []
 
     def add(self, item: Item) -> None:
         """Make a message ready, and wake who waits for it."""
-        heapq.heappush(self._ready, item)
+        priority, number = item.key
+        level = self._levels.get(priority)
+        if level is None:
+            level = self._levels[priority] = deque()
+        if not level or level[-1].key[1] < number:
+            level.append(item)
+        else:
+            # One that returns takes its old place, which is near the head.
+            place = next(at for at, other in enumerate(level) if other.key[1] > number)
+            level.insert(place, item)
+        self._present |= 1 << priority
         self.count += 1
         self.bytes += item.size
         for waiter in self.waiters:
@@ -91,11 +105,15 @@ class MemoryQueue:
 
     def take(self) -> Item | None:
         """Take out the next message."""
-        while self._ready:
-            item = heapq.heappop(self._ready)
-            if not item.gone:
-                self.remove(item)
-                return item
+        while self._present:
+            priority = self._present.bit_length() - 1
+            level = self._levels[priority]
+            while level:
+                item = level.popleft()
+                if not item.gone:
+                    self.remove(item)
+                    return item
+            self._present &= ~(1 << priority)
         return None
 
     def remove(self, item: Item) -> None:
@@ -107,10 +125,10 @@ class MemoryQueue:
     def drop(self) -> int:
         """Drop the ready messages; how many there were."""
         count = self.count
-        for item in self._ready:
+        for item in self._items():
             item.gone = True
-        self._ready = []
-        self.count = self.bytes = 0
+        self._levels.clear()
+        self._present = self.count = self.bytes = 0
         return count
 
     def over(self, policy: QueuePolicy, extra: int = 0, size: int = 0) -> bool:
@@ -119,6 +137,11 @@ class MemoryQueue:
             policy.max_bytes is not None and self.bytes + size > policy.max_bytes
         )
 
+    @property
+    def delaying(self) -> bool:
+        """Whether something is held back."""
+        return bool(self._delayed)
+
     def mature(self, now: float) -> float | None:
         """Make ready what was held back for long enough; when the next one will be."""
         delayed = self._delayed
@@ -126,10 +149,16 @@ class MemoryQueue:
             self.add(heapq.heappop(delayed)[2])
         return delayed[0][0] if delayed else None
 
+    def _items(self) -> Iterator[Item]:
+        for priority in sorted(self._levels, reverse=True):
+            for item in list(self._levels[priority]):
+                if not item.gone:
+                    yield item
+
     @property
     def messages(self) -> list[Envelope]:
         """The ready messages, the next one first."""
-        return [item.message for item in sorted(self._ready) if not item.gone]
+        return [item.message for item in self._items()]
 
 
 class MemoryBroker:
@@ -141,6 +170,7 @@ class MemoryBroker:
         self.queues: dict[str, MemoryQueue] = {}
         self.topology = Topology(vhost=name)
         self.due: list[tuple[float, int, Item]] = []
+        self._entries = itertools.count()
         self.discards: list[tuple[Literal["expired", "maxlen"], Item]] = []
 
     def clear(self) -> None:
@@ -168,7 +198,7 @@ class MemoryBroker:
     def expires(self, item: Item) -> None:
         """Look after a message's time; call with the lock held."""
         if item.expires_at is not None:
-            heapq.heappush(self.due, (item.expires_at, item.key[1], item))
+            heapq.heappush(self.due, (item.expires_at, next(self._entries), item))
 
 
 class Registry:

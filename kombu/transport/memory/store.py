@@ -115,8 +115,9 @@ class MemoryStore(Store):
 
     def _put_one(self, broker: MemoryBroker, put: Put) -> None:
         queue = broker.queues.get(put.queue) or broker.queue(put.queue)
-        key = (-put.priority, next(_numbers))
-        item = Item(queue, put.message, key, put.ready_at, put.expires_at)
+        item = Item(
+            queue, put.message, (put.priority, next(_numbers)), put.ready_at, put.expires_at
+        )
         policy = queue.policy
         if policy is not None and policy.bounded:
             item.size = size_of(put.message)
@@ -133,19 +134,22 @@ class MemoryStore(Store):
                     oldest = queue.take()
                     if oldest is not None:
                         broker.discards.append(("maxlen", oldest))
-        broker.expires(item)
+        if put.expires_at is not None:
+            broker.expires(item)
 
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
         broker = self._open()
         claims: list[Claim] = []
         with broker.lock:
             now = time.time()
-            broker.expire(now)
+            if broker.due:
+                broker.expire(now)
             for name in queues:
                 queue = broker.queues.get(name)
                 if queue is None:
                     continue
-                queue.mature(now)
+                if queue.delaying:
+                    queue.mature(now)
                 while len(claims) < limit:
                     item = queue.take()
                     if item is None:

@@ -14,6 +14,7 @@ from kombu.transport.virtual import policy as policies
 from kombu.transport.virtual.dispatch import Consumer
 from kombu.transport.virtual.envelope import claim_of
 from kombu.transport.virtual.errors import InvalidEnvelope
+from kombu.transport.virtual.qos import QoS
 from kombu.transport.virtual.store import Claim, Envelope
 from kombu.transport.virtual.topology import QueueRecord
 from kombu.utils.scheduling import FairCycle
@@ -51,11 +52,19 @@ class ConsumeVerbs:
 
     def _credit(self, consumer_tag: str) -> int | None:
         qos = self.qos
-        credit: int | None = qos.can_consume_max_estimate()
-        if credit is None and not qos.can_consume():
+        kind = type(qos)
+        own: int | None
+        if kind.can_consume is QoS.can_consume and (
+            kind.can_consume_max_estimate is QoS.can_consume_max_estimate
+        ):
+            own = qos._credit(consumer_tag)
+            return own
+        # A QoS of somebody else: both its answers count.
+        if not qos.can_consume():
             return 0
+        credit: int | None = qos.can_consume_max_estimate()
         ledger = getattr(qos, "ledger", None)
-        own: int | None = ledger.credit(consumer_tag) if ledger is not None else None
+        own = ledger.credit(consumer_tag) if ledger is not None else None
         if credit is None:
             return own
         return credit if own is None else min(credit, own)

@@ -90,6 +90,8 @@ class Consumers:
             only: a channel, to ask only its consumers.
         """
         ring = self._by_queue.get(queue)
+        if ring is not None and len(ring) == 1 and only is None:
+            return ring[0] if ring[0].credit() != 0 else None
         for _ in range(len(ring) if ring else 0):
             consumer = ring[0]  # type: ignore[index]
             ring.rotate(-1)  # type: ignore[union-attr]
@@ -108,10 +110,14 @@ class Consumers:
 
     def peek(self, queue: str) -> Consumer | None:
         """As :meth:`next`, leaving the turn as it is."""
-        for consumer in list(self._by_queue.get(queue, ())):
+        for consumer in tuple(self._by_queue.get(queue, ())):
             if consumer.credit() != 0:
                 return consumer
         return None
+
+    def alone(self, queue: str) -> bool:
+        """Whether a queue has one consumer only."""
+        return len(self._by_queue.get(queue, ())) == 1
 
 
 class Dispatcher:
@@ -207,9 +213,12 @@ class Dispatcher:
                 claim = inbox.popleft()
                 if not inbox:
                     del self._inbox[queue]
-                self._turn.remove(queue)
-                self._turn.append(queue)
-                return self.consumers.next(queue) or consumer, claim
+                if len(rotation) > 1:
+                    self._turn.remove(queue)
+                    self._turn.append(queue)
+                if not self.consumers.alone(queue):
+                    consumer = self.consumers.next(queue) or consumer
+                return consumer, claim
         return None
 
     def _claim(self, consumer: Consumer, rotation: list[str], now: float) -> None:
@@ -230,13 +239,13 @@ class Dispatcher:
                     queues.append(queue)
         window = max(self.store.claim_window, 1)
         credit = consumer.credit()
-        if credit is not None:
-            held = sum(
+        if credit is not None and self._inbox:
+            credit -= sum(
                 len(inbox)
                 for queue, inbox in self._inbox.items()
                 if any(c.queue == queue and c.channel is consumer.channel for c in self.consumers)
             )
-            credit -= held
+        if credit is not None:
             if credit <= 0:
                 return
             window = min(window, credit)

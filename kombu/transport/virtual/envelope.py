@@ -71,14 +71,15 @@ def leased(claim: Claim) -> LeasedEnvelope:
 
 def check(raw: object) -> None:
     """Raise :class:`InvalidEnvelope` unless ``raw`` can be made a message of."""
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, dict) and not isinstance(raw, Mapping):
         raise InvalidEnvelope(f"not a message but {type(raw).__name__}")
     properties = raw.get("properties")
-    if not isinstance(properties, Mapping):
+    if not isinstance(properties, dict) and not isinstance(properties, Mapping):
         raise InvalidEnvelope("message has no properties")
     if "delivery_tag" not in properties:
         raise InvalidEnvelope("message has no delivery_tag in its properties")
-    if not isinstance(raw.get("headers") or {}, Mapping):
+    headers = raw.get("headers")
+    if headers and not isinstance(headers, dict) and not isinstance(headers, Mapping):
         raise InvalidEnvelope("headers of the message are not a mapping")
 
 

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from weakref import ref
+from weakref import WeakSet, ref
 
 from kombu.log import get_logger
 from kombu.transport.virtual.store import Claim, Store
@@ -38,19 +38,18 @@ class LeaseKeeper:
         self.max_hold = max_hold
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._pid = os.getpid()
         self._held: dict[int, tuple[Claim, float]] = {}
         self._acks: list[Claim] = []
         self._oldest = 0.0
         self._renewed = time.monotonic()
         self._thread: threading.Thread | None = None
         self._closed = False
+        _keepers.add(self)
 
     def hold(self, claims: Iterable[Claim]) -> None:
         """Keep these claims' leases alive until they are settled."""
         if self.store.lease is None:
             return
-        self._after_fork()
         now = time.monotonic()
         with self._lock:
             if not self._held:
@@ -69,7 +68,9 @@ class LeaseKeeper:
             now: in this call, so that a failure is raised here; otherwise with others,
                 within a few milliseconds.
         """
-        self._after_fork()
+        if now and not self._acks and not self._held:
+            self.store.settle(tuple(claims), (), ())
+            return
         with self._lock:
             if not self._acks:
                 self._oldest = time.monotonic()
@@ -97,7 +98,6 @@ class LeaseKeeper:
             a connection or channel error of the transport; nothing is forgotten then, and
             the leases run out by themselves.
         """
-        self._after_fork()
         released, rejected = list(releases), list(rejects)
         with self._lock:
             acks, self._acks = self._acks, []
@@ -124,7 +124,6 @@ class LeaseKeeper:
         now = time.monotonic()
         if lease is None or not self._held or now - self._renewed < lease / 3:
             return
-        self._after_fork()
         with self._lock:
             self._renewed = now
             if self.max_hold is not None:
@@ -169,16 +168,28 @@ class LeaseKeeper:
     @property
     def finished(self) -> bool:
         """Whether the thread has to end."""
-        return self._closed or self._pid != os.getpid()
+        return self._closed
 
     def _after_fork(self) -> None:
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._lock = threading.Lock()
-            self._wake = threading.Event()
-            self._thread = None
-            self._held = {}
-            self._acks = []
+        """In a child: hold nothing, settle nothing; the parent does."""
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread = None
+        self._held = {}
+        self._acks = []
+
+
+#: For the fork hook only: no keeper finds another through it.
+_keepers: WeakSet[LeaseKeeper] = WeakSet()
+
+
+def _forget_all() -> None:
+    for keeper in list(_keepers):
+        keeper._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 def _keep(keeper_ref: ref[LeaseKeeper], wake: threading.Event) -> None:

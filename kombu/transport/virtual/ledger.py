@@ -82,13 +82,18 @@ class Ledger(Generic[Item]):
         Arguments:
             consumer: also heed this consumer's limit; ``None``: only the channel's.
         """
-        with self._lock:
-            credit = max(self._limit - self._held, 0) if self._limit else None
-            own = self._credits.get(consumer) if consumer is not None else None
-            if own is not None and own.limit:
-                left = max(own.limit - own.held, 0)
-                credit = left if credit is None else min(credit, left)
-            return credit
+        # Plain reads: a number that changes meanwhile is as old as one read before.
+        limit = self._limit
+        credit = None
+        if limit:
+            credit = limit - self._held
+            if credit <= 0:
+                return 0
+        own = self._credits.get(consumer) if consumer is not None else None
+        if own is not None and own.limit:
+            left = max(own.limit - own.held, 0)
+            return left if credit is None else min(credit, left)
+        return credit
 
     # ---- deliveries
 

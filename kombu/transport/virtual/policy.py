@@ -157,7 +157,9 @@ def put_of(queue: str, message: Envelope, policy: QueuePolicy | None, now: float
 def expired(message: Envelope, now: float) -> bool:
     """Whether a stored message's deadline has passed."""
     properties = message.get("properties")
-    deadline = properties.get(EXPIRES_AT) if isinstance(properties, Mapping) else None
+    if not isinstance(properties, dict) or EXPIRES_AT not in properties:
+        return False
+    deadline = properties[EXPIRES_AT]
     return isinstance(deadline, (int, float)) and deadline <= now
 
 

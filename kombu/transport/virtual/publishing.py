@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,12 +18,12 @@ from kombu.transport.virtual.envelope import clamp_priority
 from kombu.transport.virtual.errors import UndeliverableWarning, channel_closed
 from kombu.transport.virtual.exchange_types import STANDARD_EXCHANGE_TYPES, ExchangeType
 from kombu.transport.virtual.hooks import overrides
-from kombu.transport.virtual.policy import QueuePolicy, Reason
+from kombu.transport.virtual.policy import Reason
 from kombu.transport.virtual.store import Envelope, PartialPutError, Put, QueueFull, Store
-from kombu.utils.uuid import uuid
 
 logger = get_logger(__name__)
 
+_VARIANTS = "89ab" * 4
 _STANDARD = frozenset(STANDARD_EXCHANGE_TYPES.values())
 _UNDELIVERABLE = (
     "Message could not be delivered: No queues bound to exchange {exchange!r} "
@@ -99,7 +100,10 @@ class PublishVerbs:
         properties["delivery_tag"] = self._next_delivery_tag()
 
     def _next_delivery_tag(self) -> str:
-        return uuid()
+        """The text of a random UUID (version 4), made in a third of uuid4's time."""
+        text = os.urandom(16).hex()
+        variant = _VARIANTS[int(text[16], 16)]
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
     def _get_message_priority(self, message: Envelope, reverse: bool = False) -> int:
         """The message's priority within limits; ``reverse`` for backends where 0 comes first."""
@@ -290,10 +294,8 @@ class PublishVerbs:
                     if not isinstance(error, QueueFull):
                         raise error from exc
                     full = error
-        for queue in queues:
-            record = self.topology.queues.get(queue)
-            if record is not None and record.policy is not None and record.policy.bounded:
-                self._after_bounded_put(queue, record.policy)
+        if self.topology.bounded:
+            self.connection.sweep(self)
         if full is not None:
             self._refused(full)
 
@@ -302,9 +304,6 @@ class PublishVerbs:
             raise MessageNacked(str(error)) from error
         if self.connection.first_time(("full", str(error))):
             warnings.warn(f"{error}: message refused", UndeliverableWarning, stacklevel=6)
-
-    def _after_bounded_put(self, queue: str, policy: QueuePolicy) -> None:
-        self.connection.sweep(self)
 
     def basic_publish_many(
         self, publishes: Sequence[Publish], timeout: float | None = None
@@ -351,7 +350,7 @@ class PublishVerbs:
                 failed.update((origin[at], error) for at, error in exc.failed.items())
             except QueueFull as exc:
                 failed[origin[0]] = exc
-            if any((self.topology.policy(put.queue) or QueuePolicy()).bounded for put in puts):
+            if self.topology.bounded:
                 self.connection.sweep(self)
         if failed:
             raise BatchPublishError(

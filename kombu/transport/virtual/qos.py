@@ -33,8 +33,9 @@ class QoS:
 
     def _credit(self, consumer: str | None = None) -> int | None:
         # prefetch_count is a plain attribute for whoever sets it; the ledger follows it.
-        self.ledger.set_limit(self.prefetch_count or 0)
-        return self.ledger.credit(consumer)
+        ledger = self.ledger
+        ledger.set_limit(self.prefetch_count or 0)
+        return ledger.credit(consumer)
 
     def can_consume(self) -> bool:
         """Whether one more message may be given out."""

@@ -69,6 +69,8 @@ class Topology:
         self._matchers: dict[str, Matcher] = {}
         self._bound: dict[str | ExchangeRef, dict[Any, _Binding]] = {}
         self._detours = False
+        #: Whether any queue has a maximum length.
+        self.bounded = False
         self._read: dict[str, tuple[Sequence[tuple[str, str, str]], Matcher]] = {}
 
     def clear(self) -> None:
@@ -318,6 +320,8 @@ class Topology:
                     spec, QueuePolicy.of(spec.arguments), owner if spec.exclusive else None
                 )
                 self.queues[spec.name] = record
+                if record.policy is not None and record.policy.bounded:
+                    self.bounded = True
             record.last_used = time.monotonic()
             return record
 
@@ -358,14 +362,16 @@ class Topology:
     def outlived(self, only: str | None = None) -> list[str]:
         """Names of the queues whose ``x-expires`` has passed."""
         now = time.monotonic()
+        if only is not None:
+            record = self.queues.get(only)
+            return [only] if record is not None and _outlived(record, now) else []
         with self.lock:
-            return [
-                name
-                for name, record in self.queues.items()
-                if (only is None or name == only)
-                and record.policy is not None
-                and unused(record.policy, record.last_used, len(record.consumers), now)
-            ]
+            return [name for name, record in self.queues.items() if _outlived(record, now)]
+
+
+def _outlived(record: QueueRecord, now: float) -> bool:
+    policy = record.policy
+    return policy is not None and unused(policy, record.last_used, len(record.consumers), now)
 
 
 def _frozen(arguments: Mapping[str, Any] | None) -> Any:
