@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kombu.transport.filesystem import Transport
 
 from kombu.testing.conformance import Harness, TransportConformance
+from kombu.transport.filesystem import Transport
 
 
 def folders(root: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from amqp.exceptions import MessageNacked
 
 from kombu.testing.conformance.base import Conformance
 from kombu.testing.conformance.harness import Harness, Inbox
@@ -115,7 +116,7 @@ class MaxLength(Conformance):
         for number in range(4):
             try:
                 harness.put(channel, queue, number)
-            except channel.connection.client.channel_errors:
+            except (MessageNacked, *channel.connection.client.channel_errors):
                 refused += 1
         harness.has_size(queue, 2)
         # Without confirms AMQP has no way to say so.

@@ -96,6 +96,7 @@ class Direct(Conformance):
         channel.Producer(exchange).publish("unrouted", routing_key="k")
         harness.nothing_in(queue)
 
+    @requires("unicode_names")
     def test_exchange_name_with_spaces_and_dots(self, harness: Harness, channel: Any) -> None:
         exchange = harness.named_exchange(harness.name("an odd.näme"), "direct")(channel)
         exchange.declare()
