@@ -17,12 +17,11 @@ from kombu.connection.retrying import (
     RetryPolicy,
     Revived,
     is_lost,
-    limited,
     policy_in_force,
-    time_left,
 )
 from kombu.log import get_logger
 from kombu.utils import forking
+from kombu.utils.deadlines import limited, time_left
 from kombu.utils.functional import retry_over_time
 from kombu.utils.imports import symbol_by_name
 from kombu.utils.objects import cached_property

@@ -6,23 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain, count
-from time import monotonic, sleep
+from time import sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kombu.utils.deadlines import deadline_passed, limited, time_left
 from kombu.utils.functional import waiting_times
 
 if TYPE_CHECKING:
     from kombu.connection.client import Connection
 
-__all__ = (
-    "RetryPolicy",
-    "Retrying",
-    "Revived",
-    "is_lost",
-    "limited",
-    "policy_in_force",
-    "time_left",
-)
+__all__ = ("RetryPolicy", "Retrying", "Revived", "is_lost", "policy_in_force")
 
 
 class RetryPolicy(NamedTuple):
@@ -72,41 +65,13 @@ class RetryPolicy(NamedTuple):
             _policy.reset(token)
 
 
-#: The policy of the ``ensure`` that is under way in this thread or task, and when it must end.
+#: The policy of the ``ensure`` that is under way in this thread or task.
 _policy: ContextVar[RetryPolicy | None] = ContextVar("kombu_retry_policy", default=None)
-_deadline: ContextVar[float | None] = ContextVar("kombu_deadline", default=None)
 
 
 def policy_in_force() -> RetryPolicy | None:
     """The policy of the ``ensure`` that is under way."""
     return _policy.get()
-
-
-@contextmanager
-def limited(timeout: float | None) -> Iterator[None]:
-    """Within, :func:`time_left` is ``timeout`` seconds at first, or less if it was less before."""
-    outer = _deadline.get()
-    if timeout:
-        end = monotonic() + timeout
-        token = _deadline.set(end if outer is None else min(end, outer))
-    else:
-        token = _deadline.set(outer)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
-
-
-def time_left() -> float | None:
-    """Seconds until the deadline in force, never below 1 ms; ``None`` without one."""
-    deadline = _deadline.get()
-    return None if deadline is None else max(0.001, deadline - monotonic())
-
-
-def deadline_passed() -> bool:
-    """Whether the deadline in force is over."""
-    deadline = _deadline.get()
-    return deadline is not None and monotonic() >= deadline
 
 
 class Retrying:
