@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from kombu.entity import Exchange, Queue
@@ -36,6 +37,14 @@ CELERY_DELAYED_DELIVERY_EXCHANGE = "celery_delayed_delivery"
 
 _QUEUE_TYPES = ("classic", "quorum")
 
+_DELAY_EXCHANGE = re.compile(r"(?:^|_)celery_delayed_\d+$")
+
+_DEATH_HEADERS = frozenset(
+    f"x-{which}-death-{what}"
+    for which in ("first", "last")
+    for what in ("exchange", "queue", "reason")
+) | {"x-death"}
+
 #: The levels at the start of a key that has been delayed before.
 _LEVELS = re.compile(rf"^(?:[01]\.){{{MAX_NUMBER_OF_BITS_TO_USE}}}")
 
@@ -43,6 +52,20 @@ _LEVELS = re.compile(rf"^(?:[01]\.){{{MAX_NUMBER_OF_BITS_TO_USE}}}")
 def level_name(level: int, prefix: str | None = None) -> str:
     """Name of a level's exchange and queue."""
     return _prefixed(f"celery_delayed_{level}", prefix)
+
+
+def is_delay_exchange(name: str) -> bool:
+    """Whether this is the exchange of a level, whatever its prefix."""
+    return _DELAY_EXCHANGE.search(name) is not None
+
+
+def without_deaths(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Headers without what RabbitMQ wrote of earlier delays.
+
+    A message that is published again with the ``x-death`` of the time before looks to RabbitMQ
+    as if it went round in a circle, and is dropped at the first level it has seen already.
+    """
+    return {name: value for name, value in headers.items() if name not in _DEATH_HEADERS}
 
 
 def _prefixed(name: str, prefix: str | None) -> str:

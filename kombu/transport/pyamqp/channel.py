@@ -13,6 +13,7 @@ from vine import promise
 
 from ...exceptions import BatchPublishError
 from ..base import Publish, StdChannel, to_rabbitmq_queue_arguments
+from ..native_delayed_delivery import is_delay_exchange, without_deaths
 from . import wire
 from .confirms import Confirms
 from .link import remaining
@@ -207,6 +208,9 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
         self, msg: Any, exchange: str, routing_key: str, mandatory: bool, immediate: bool
     ) -> list[Any]:
         body, properties = msg.body, msg.properties
+        headers = properties.get("application_headers")
+        if headers and "x-death" in headers and is_delay_exchange(exchange):
+            properties = {**properties, "application_headers": without_deaths(headers)}
         if isinstance(body, str):
             body = body.encode(properties.setdefault("content_encoding", "utf-8") or "utf-8")
         return wire.content_frames(

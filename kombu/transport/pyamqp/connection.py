@@ -119,6 +119,8 @@ class Connection(BoundedWait, amqp.Connection):
         self.on_leftover: Callable[[], Any] | None = None
         self.blocked_reason: str | None = None
         self.write_lock = threading.RLock()
+        self._wanted_channel_max = channel_max
+        self._wanted_frame_max = frame_max
         self._own_framing = frame_handler is default_frame_handler
         self._partial: dict[int, _PartialContent] = {}
         self._looked_at = 0.0
@@ -211,6 +213,17 @@ class Connection(BoundedWait, amqp.Connection):
                 return write_frame(*frame)
 
         return write
+
+    def _on_tune(
+        self, channel_max: int, frame_max: int, server_heartbeat: int, argsig: str = "BlB"
+    ) -> None:
+        # What was asked for may be less than what the broker allows, never more (4.2.1).
+        super()._on_tune(
+            _lower(self._wanted_channel_max, channel_max),
+            _lower(self._wanted_frame_max, frame_max),
+            server_heartbeat,
+            argsig,
+        )
 
     def _on_tune_sent(self, *args: Any, **kwargs: Any) -> None:
         super()._on_tune_sent(*args, **kwargs)
@@ -498,6 +511,11 @@ class Connection(BoundedWait, amqp.Connection):
                 raise ConnectionBlocked(
                     f"basic_publish: timed out, the broker blocks publishers: {self.blocked_reason}"
                 ) from exc
+
+
+def _lower(wanted: int | None, allowed: int) -> int:
+    """The lower of two limits, of which 0 and ``None`` are none."""
+    return min(wanted or allowed, allowed or wanted or 0)
 
 
 def _decoded(body: bytes, encoding: str) -> bytes | str:
