@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amqp.exceptions import ChannelError
 
 from kombu.testing.conformance import Harness, TransportConformance
 from kombu.transport.filesystem import Transport
@@ -23,7 +24,17 @@ def folders(root: Path) -> dict[str, Any]:
     }
 
 
-class TestFilesystem(TransportConformance):
+class FileNames:
+    """Exchanges are files: their names are limited, as they were in 5.7."""
+
+    def test_exchange_name_with_spaces_and_dots(self, harness: Harness, channel: Any) -> None:
+        exchange = harness.named_exchange(harness.name("an odd.näme"), "direct")(channel)
+        with pytest.raises(ChannelError, match="odd"):
+            exchange.declare()
+        harness.named_exchange(harness.name("dots..and-dashes"), "direct")(channel).declare()
+
+
+class TestFilesystem(FileNames, TransportConformance):
     features = Transport.features
 
     @pytest.fixture
@@ -32,7 +43,7 @@ class TestFilesystem(TransportConformance):
             yield harness
 
 
-class TestFilesystemStrict(TransportConformance):
+class TestFilesystemStrict(FileNames, TransportConformance):
     features = Transport.features
     drop_in = False
 

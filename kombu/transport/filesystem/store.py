@@ -121,7 +121,7 @@ class FilesystemStore(Store):
         self._looked = 0.0
         self._same = reading.path == writing.path
         with mapped("open the message folders"):
-            for folder in {reading.path: reading, writing.path: writing}.values():
+            for folder in {writing.path: writing, reading.path: reading}.values():
                 folder.prepare()
         self._ready = Index(reading.path)
         self._delayed = Index(reading.delayed, by_time=True)

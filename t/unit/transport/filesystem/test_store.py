@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from amqp.exceptions import ChannelError, PreconditionFailed, RecoverableConnectionError
 
-from kombu.testing.conformance.store import OpenStore, StoreContract
+from kombu.testing.conformance.store import OpenStore, StoreContract, envelope
 from kombu.transport.filesystem.control import Control
 from kombu.transport.filesystem.folders import Folder
 from kombu.transport.filesystem.names import Clock
 from kombu.transport.filesystem.queues import Queues
 from kombu.transport.filesystem.store import FilesystemStore
-from kombu.transport.virtual.store import Store
+from kombu.transport.filesystem.topology import FilesystemTopology
+from kombu.transport.virtual.store import Claim, PartialPutError, Put, Store
 
 
 class Folders:
     """Opens stores on folders of their own."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, make: bool = True) -> None:
         self.data = root / "data"
         self.control = root / "control"
         self.processed = root / "processed"
-        self.data.mkdir()
-        self.processed.mkdir()
+        if make:
+            self.data.mkdir()
+            self.processed.mkdir()
         self.clock = Clock()
 
     def open(self, processed: bool = False) -> FilesystemStore:
@@ -52,3 +64,206 @@ class TestContract(StoreContract):
             return folders.open()
 
         return open_one
+
+
+def put(store: Store, *texts: str, **options: Any) -> None:
+    store.put([Put("q", envelope(text), **options) for text in texts])
+
+
+class TestFiles:
+    def test_names_are_those_of_5_7(self, folders: Folders) -> None:
+        put(folders.open(), "a", priority=9, expires_at=time.time() + 60)
+        (file,) = folders.files()
+        shape = r"\d+_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.q\.msg"
+        assert re.fullmatch(shape, file)
+
+    def test_file_order_is_the_order_of_publishing(self, folders: Folders) -> None:
+        put(folders.open(), *(str(number) for number in range(500)))
+        bodies = [json.loads((folders.data / f).read_text())["body"] for f in folders.files()]
+        assert bodies == [str(number) for number in range(500)]
+
+    def test_acknowledged_files_are_kept_on_demand(self, folders: Folders) -> None:
+        store = folders.open(processed=True)
+        put(store, "a")
+        (file,) = folders.files()
+        store.settle(acks=store.claim(["q"], 1))
+        assert [path.name for path in folders.processed.iterdir()] == [file]
+        assert folders.files() == []
+
+    def test_missing_folder_is_named(self, folders: Folders) -> None:
+        folders.data.rmdir()
+        with pytest.raises(RecoverableConnectionError, match=r"data_folder_in.*data"):
+            folders.open()
+
+    @pytest.mark.parametrize("queue", ["a/b", "", "x" * 300, "a\0b"])
+    def test_queue_that_cannot_be_a_file(self, folders: Folders, queue: str) -> None:
+        with pytest.raises(PreconditionFailed, match="file name"):
+            folders.open().put([Put(queue, envelope("a"))])
+        assert folders.files() == []
+
+
+class TestForeignFiles:
+    @pytest.mark.parametrize("content", [b"", b'{"body": "ha', b"[1]", b"{}", b"\xff\xfe"])
+    def test_what_is_no_message_is_moved_aside(
+        self, folders: Folders, content: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store = folders.open()
+        put(store, "before")
+        bad = folders.data / "99_0.q.msg"
+        bad.write_bytes(content)
+        os.utime(bad, (time.time() - 60,) * 2)
+        put(store, "after")
+        claims = store.claim(["q"], 5)
+        assert [claim.message["body"] for claim in claims] == ["before", "after"]
+        aside = folders.data / ".kombu" / "quarantine" / bad.name
+        assert aside.read_bytes() == content
+        assert bad.name in caplog.text
+
+    def test_a_file_that_is_being_written_is_waited_for(self, folders: Folders) -> None:
+        store = folders.open()
+        text = json.dumps(envelope("slow"))
+        unfinished = folders.data / "99_0.q.msg"
+        unfinished.write_text(text[:20])
+        assert store.claim(["q"], 1) == []
+        unfinished.write_text(text)
+        assert store.wait(["q"], 5)
+        assert [claim.message["body"] for claim in store.claim(["q"], 1)] == ["slow"]
+
+    def test_other_files_are_left_alone(self, folders: Folders) -> None:
+        (folders.data / "notes.txt").write_text("mine")
+        (folders.data / "folder").mkdir()
+        store = folders.open()
+        assert store.claim(["q", "notes"], 5) == []
+        assert (folders.data / "notes.txt").read_text() == "mine"
+
+    def test_unreadable_exchange_table_is_named(self, folders: Folders) -> None:
+        control = Control(str(folders.control))
+        topology = FilesystemTopology(control, Queues(control))
+        topology.bind("ex", "k", "", "q")
+        (folders.control / "ex.exchange").write_text('[["k", "", ')
+        with pytest.raises(ChannelError, match="'ex'"):
+            topology.bindings("ex")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, as Linux has it")
+class TestFullDisk:
+    def test_nothing_half_written_is_seen(
+        self, folders: Folders, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = folders.open()
+        put(store, "fits")
+        monkeypatch.setattr("builtins.open", full_disk(open))
+        with pytest.raises(ChannelError, match=r"queue 'q'.*No space left"):
+            put(store, "one")
+        with pytest.raises(PartialPutError) as caught:
+            put(store, "one", "two")
+        monkeypatch.undo()
+        assert sorted(caught.value.failed) == [0, 1]
+        assert [claim.message["body"] for claim in store.claim(["q"], 5)] == ["fits"]
+        assert list((folders.data / ".kombu" / "writing").iterdir()) == []
+
+    def test_held_messages_still_return(
+        self, folders: Folders, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = folders.open()
+        put(store, "a", "b")
+        claims = store.claim(["q"], 2)
+        monkeypatch.setattr("builtins.open", full_disk(open))
+        store.settle(releases=claims)
+        monkeypatch.undo()
+        assert [claim.message["body"] for claim in store.claim(["q"], 5)] == ["a", "b"]
+
+
+def full_disk(real: Any) -> Any:
+    """``open`` on a disk without room: what is written goes to /dev/full."""
+
+    def open(path: Any, mode: str = "r", **options: Any) -> Any:
+        if "x" not in mode:
+            return real(path, mode, **options)
+        real(path, mode).close()
+        return real("/dev/full", mode.replace("x", "w"), buffering=0)
+
+    return open
+
+
+class TestDeath:
+    def test_messages_of_a_killed_process_return_in_order(self, folders: Folders) -> None:
+        store = folders.open()
+        put(store, *"abcde")
+        code = f"""
+import os, signal
+from pathlib import Path
+from t.unit.transport.filesystem.test_store import Folders
+folders = Folders(Path({str(folders.data.parent)!r}), make=False)
+assert len(folders.open().claim(["q"], 3)) == 3
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+        subprocess.run([sys.executable, "-c", code], timeout=30, cwd=Path(__file__).parents[4])
+        begun = time.monotonic()
+        claims: list[Claim] = []
+        while len(claims) < 5 and time.monotonic() - begun < 5:
+            store.wait(["q"], 1)
+            claims += store.claim(["q"], 5) if store.size("q") == 5 else []
+        assert time.monotonic() - begun < 3
+        assert [claim.message["body"] for claim in claims] == [*"abcde"]
+        assert [claim.redelivered for claim in claims] == [True, True, True, False, False]
+        assert [claim.deliveries for claim in claims] == [1, 1, 1, 0, 0]
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+    def test_a_forked_child_leaves_the_parents_claims(self, folders: Folders) -> None:
+        store = folders.open()
+        put(store, *"ab")
+        claims = store.claim(["q"], 1)
+        child = os.fork()
+        if child == 0:
+            try:
+                assert store.claim(["q"], 5)[0].message["body"] == "b"
+                store.close()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        again = store.claim(["q"], 5)
+        assert [claim.message["body"] for claim in again] == ["b"]
+        store.settle(acks=[*claims, *again])
+        assert store.size("q") == 0
+
+
+class TestCost:
+    def test_ten_thousand_waiting_messages(self, folders: Folders) -> None:
+        store = folders.open()
+        put(store, *(str(number) for number in range(10_000)))
+        other = folders.open()
+        begun = time.process_time()
+        for number in range(500):
+            (claim,) = other.claim(["q"], 1)
+            assert claim.message["body"] == str(number)
+            other.settle(acks=[claim])
+        # A listing for every message would take 10 times as long.
+        assert time.process_time() - begun < 1.5
+
+    def test_waking_is_prompt(self, folders: Folders) -> None:
+        waiting, putting = folders.open(), folders.open()
+        delays = []
+        for _ in range(20):
+            woken: list[float] = []
+
+            def sleep(woken: list[float] = woken) -> None:
+                while not waiting.size("q"):
+                    waiting.wait(["q"], 5)
+                woken.append(time.monotonic())
+
+            thread = threading.Thread(target=sleep)
+            thread.start()
+            sent = time.monotonic()
+            put(putting, "a")
+            thread.join(10)
+            delays.append(woken[0] - sent)
+            waiting.settle(acks=waiting.claim(["q"], 1))
+        assert statistics.median(delays) < 0.05
+
+    def test_waiting_costs_no_processor_time(self, folders: Folders) -> None:
+        store = folders.open()
+        store.wait(["q"], 1.0)  # the back-off has grown
+        begun = time.process_time()
+        store.wait(["q"], 3.0)
+        assert time.process_time() - begun < 0.03
