@@ -33,6 +33,7 @@
 --       then the plain queue names, then the names of the steps
 -- Returns {microseconds, left, {list number, place, field, envelope, ...},
 --          {queue number, set-aside value, ...}, {key of a wrong type, ...}}
+--include size
 local limit, owner, lease = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local queues, steps, registrations = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local record, channel = ARGV[7] == '1', ARGV[8]
@@ -76,7 +77,7 @@ if keep >= 0 or keep_bytes >= 0 then
     total = total + redis.call('LLEN', list)
     if keep_bytes >= 0 and fits then
       for _, raw in ipairs(redis.call('LRANGE', list, 0, -1)) do
-        bytes = bytes + #raw
+        bytes = bytes + size_of(raw)
         if bytes > keep_bytes then fits = false break end
         kept = kept + 1
       end

@@ -11,6 +11,10 @@ from kombu.utils.json import dumps, loads
 #: In ``delivery_info``: how often a message that came back was delivered (additive).
 DELIVERIES = "x-delivery-count"
 
+#: In ``delivery_info``: number of the first claim, by which returned messages are put in
+#: order again (additive; see ``order.lua``).
+ORDER = "x-claim-order"
+
 
 class RedisClaim(Claim):
     """A claim that knows where it is recorded.
@@ -68,8 +72,11 @@ def history(message: Envelope) -> tuple[bool, int]:
     return redelivered, int(redelivered)
 
 
-def returned(message: Envelope) -> str:
+def returned(message: Envelope, receipt: str = "") -> str:
     """The text of a message on its way back: marked redelivered, deliveries counted.
+
+    Arguments:
+        receipt: of the claim it returns from; its number tells the order.
 
     The marks are those of the published transport: in ``headers`` and in ``delivery_info``.
     """
@@ -80,5 +87,8 @@ def returned(message: Envelope) -> str:
     headers["redelivered"] = True
     info["redelivered"] = True
     info[DELIVERIES] = deliveries + 1
+    number = receipt.split("/", 1)[0]
+    if number and not isinstance(info.get(ORDER), str):
+        info[ORDER] = number
     properties["delivery_info"] = info
     return dumps({**message, "headers": headers, "properties": properties})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import select
 import threading
 import time
@@ -34,7 +35,7 @@ class Script:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.text = files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+        self.text = _source(name)
         # Redis before 7 takes no flags line; the line number of an error stays right.
         self.plain = "--" + self.text if self.text.startswith("#!") else self.text
         self.sha = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 - Redis's own
@@ -42,6 +43,12 @@ class Script:
 
     def __repr__(self) -> str:
         return f"<Script {self.name}>"
+
+
+def _source(name: str) -> str:
+    """A script's text, with what it includes."""
+    text = files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+    return re.sub(r"^--include (\w+)$", lambda found: _source(found[1]), text, flags=re.MULTILINE)
 
 
 def pack(command: Command) -> bytes:

@@ -8,6 +8,7 @@
 --       1 'restore'  2 (unused)  3 as above  4 and 5 around a queue's name for its 'deleted' key
 --                    then field, receipt or '' for a peer's claim, list, envelope for each
 --       returns the number put back
+--include order
 local clock = redis.call('TIME')
 local now = tonumber(clock[1] .. '.' .. string.format('%06d', tonumber(clock[2])))
 local patience = tonumber(ARGV[3])
@@ -70,7 +71,7 @@ for index = 6, #ARGV, 4 do
     redis.call('ZREM', KEYS[4], field)
     local deleted = queue and redis.call('GET', ARGV[4] .. queue .. ARGV[5])
     if not (deleted and tonumber(string.sub(receipt, 1, 16)) < tonumber(deleted)) then
-      redis.call('RPUSH', list, envelope)
+      give_back(list, envelope)
       back = back + 1
     end
   end

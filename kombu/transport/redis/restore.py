@@ -109,7 +109,7 @@ class Restorer:
                 self._set_aside(books, field, value, tag or routing_key)
                 continue
             if receipt:
-                arguments += (field, receipt, source, returned(envelope))
+                arguments += (field, receipt, source, returned(envelope, receipt))
                 continue
             queues = self._route(exchange, routing_key, envelope) if not tag else (tag,)
             if not queues:

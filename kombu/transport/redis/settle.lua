@@ -11,6 +11,7 @@
 --       then field, receipt for each to renew and to forget,
 --       field, receipt, envelope for each to put back, the last of the queue first
 -- Returns {renewed, forgotten, put back}
+--include order
 local renewals, acks, releases = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local clock = redis.call('TIME')
 local now = clock[1] .. '.' .. string.format('%06d', tonumber(clock[2]))
@@ -98,7 +99,7 @@ for first = 1, releases, CHUNK do
       -- a queue deleted since the claim takes nothing back
       local deleted = redis.call('GET', ARGV[5] .. queue .. ARGV[6])
       if not (deleted and tonumber(string.sub(receipt, 1, 16)) < tonumber(deleted)) then
-        redis.call('RPUSH', list, ARGV[base + (index - 1) * 3 + 3])
+        give_back(list, ARGV[base + (index - 1) * 3 + 3])
         back = back + 1
       end
     end

@@ -518,7 +518,7 @@ class RedisStore(Store):
             arguments += (claim.field, claim.receipt)
         for claim in releases:
             message = parse(claim.raw) or claim.message
-            arguments += (claim.field, claim.receipt, returned(message))
+            arguments += (claim.field, claim.receipt, returned(message, claim.receipt))
         self._server.script(self._settle_script, list(books), arguments)
 
     # ---- messages of owners that are gone

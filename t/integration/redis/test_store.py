@@ -300,3 +300,16 @@ def test_a_dead_sentry_is_replaced(open_store: OpenStore, client: redis.Redis) -
     client.lpush("q", json.dumps(envelope("a")))
     assert other.wait(["q"], 5)
     assert bodies(other.claim(["q"], 1)) == ["a"]
+
+
+def test_messages_that_return_one_by_one_keep_their_order(open_store: OpenStore) -> None:
+    store = open_store()
+    store.put([Put("q", envelope(text)) for text in "abcdef"])
+    claims = store.claim(["q"], 4)
+    for index in (2, 0, 3, 1):
+        store.settle(releases=[claims[index]])
+    again = store.claim(["q"], 6)
+    assert bodies(again) == list("abcdef")
+    store.settle(releases=again[:1])
+    store.settle(releases=again[1:2])
+    assert bodies(store.claim(["q"], 2)) == ["a", "b"]
