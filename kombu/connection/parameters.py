@@ -183,8 +183,11 @@ class ConnectionParameters:
 
     def _arguments(self) -> dict[str, Any]:
         """Arguments that make an equal connection; passwords in clear."""
+        hostname = self.hostname
+        if self.uri_prefix and hostname and "://" in hostname:
+            hostname = f"{self.uri_prefix}+{hostname}"
         return {
-            "hostname": self.hostname,
+            "hostname": hostname,
             "userid": self.userid,
             "password": self.password,
             "virtual_host": self.virtual_host,
@@ -278,10 +281,7 @@ class ConnectionParameters:
         return self._cloned(type(self), kwargs)
 
     def _cloned(self, make: Callable[..., Any], changes: dict[str, Any]) -> Any:
-        arguments = self._arguments()
-        if self.uri_prefix and "hostname" not in changes:
-            arguments["hostname"] = f"{self.uri_prefix}+{self.hostname}"
-        copy = make(**{**arguments, **changes})
+        copy = make(**{**self._arguments(), **changes})
         copy._inherit(self._given, self._first, changes)
         return copy
 
@@ -297,10 +297,7 @@ class ConnectionParameters:
         return self.clone()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = self._arguments()
-        if self.uri_prefix:
-            arguments["hostname"] = f"{self.uri_prefix}+{self.hostname}"
-        return type(self), tuple(arguments.values())
+        return type(self), tuple(self._arguments().values())
 
     def __eqhash__(self) -> HashedSeq:
         """What makes two connections one and the same to a pool; holds no password."""
