@@ -75,6 +75,8 @@ class Channel(
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         self.connection = connection
+        #: Exchanges, queues and bindings, with AMQP's rules about them.
+        self.topology = connection.topology
         self.closed = False
         self.is_flowing = True
         self._events: dict[str, set[Callable[..., Any]]] = defaultdict(set)
@@ -122,11 +124,6 @@ class Channel(
         """Exchanges and bindings of the broker."""
         state: BrokerState = self.connection.state
         return state
-
-    @property
-    def topology(self) -> Any:
-        """Exchanges, queues and bindings, with AMQP's rules about them."""
-        return self.connection.topology
 
     @property
     def qos(self) -> Any:

@@ -143,7 +143,7 @@ class Dispatcher:
     @property
     def holding(self) -> int:
         """Messages that are claimed and not handed out yet."""
-        return sum(map(len, self._inbox.values()))
+        return sum(map(len, self._inbox.values())) if self._inbox else 0
 
     # ---- what is claimed
 

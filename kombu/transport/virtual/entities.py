@@ -271,8 +271,11 @@ class EntityVerbs:
 
     def _require_queue(self, queue: str, method: str) -> QueueRecord | None:
         """Its record; 405 when it is another's, and under ``strict`` 404 when it is not there."""
-        self._expire_queues(queue)
-        record: QueueRecord | None = self.topology.require_access(queue, self.connection, method)
+        record: QueueRecord | None = self.topology.queues.get(queue)
+        if record is not None:
+            if record.policy is not None:
+                self._expire_queues(queue)
+            record = self.topology.require_access(queue, self.connection, method)
         if self.strict and record is None and not self._has_queue(queue):
             raise not_found("queue", queue, self.topology.vhost, method)
         return record

@@ -107,17 +107,19 @@ class Message(BaseMessage):
         body = payload.get("body")
         if body:
             body = channel.decode_body(body, properties.get("body_encoding"))
-        kwargs.update(
-            body=body,
-            delivery_tag=properties["delivery_tag"],
-            content_type=payload.get("content-type"),
-            content_encoding=payload.get("content-encoding"),
-            headers=payload.get("headers"),
-            properties=properties,
-            delivery_info=properties.get("delivery_info"),
-            postencode="utf-8",
+        super().__init__(
+            body,
+            properties["delivery_tag"],
+            payload.get("content-type"),
+            payload.get("content-encoding"),
+            properties.get("delivery_info"),
+            properties,
+            payload.get("headers"),
+            "utf-8",
+            kwargs.pop("accept", None),
+            channel,
+            **kwargs,
         )
-        super().__init__(channel=channel, **kwargs)
         self.claim = claim_of(payload)
 
     def serializable(self) -> Envelope:

@@ -17,13 +17,15 @@ class _Credit:
     held: int = 0
 
 
-@dataclass(frozen=True)
 class Delivery(Generic[Item]):
     """One message given out and not settled yet."""
 
-    tag: Any
-    item: Item
-    consumer: str | None
+    __slots__ = ("consumer", "item", "tag")
+
+    def __init__(self, tag: Any, item: Item, consumer: str | None) -> None:
+        self.tag = tag
+        self.item = item
+        self.consumer = consumer
 
 
 class Ledger(Generic[Item]):
@@ -125,13 +127,12 @@ class Ledger(Generic[Item]):
             if tag not in self._out:
                 return []
             if not multiple:
-                tags = [tag]
-            else:
-                tags = []
-                for each in self._out:
-                    tags.append(each)
-                    if each == tag:
-                        break
+                return [self._take(tag)]
+            tags = []
+            for each in self._out:
+                tags.append(each)
+                if each == tag:
+                    break
             return [self._take(each) for each in tags]
 
     def take_all(self) -> list[Delivery[Item]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,12 @@ from kombu.transport.virtual.store import Envelope, PartialPutError, Put, QueueF
 logger = get_logger(__name__)
 
 _VARIANTS = "89ab" * 4
+
+#: Seeded by the system, anew in every child; nobody else's seed() reaches it.
+_random = random.Random()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
+
 _STANDARD = frozenset(STANDARD_EXCHANGE_TYPES.values())
 _UNDELIVERABLE = (
     "Message could not be delivered: No queues bound to exchange {exchange!r} "
@@ -100,8 +107,8 @@ class PublishVerbs:
         properties["delivery_tag"] = self._next_delivery_tag()
 
     def _next_delivery_tag(self) -> str:
-        """The text of a random UUID (version 4), made in a third of uuid4's time."""
-        text = os.urandom(16).hex()
+        """The text of a random UUID (version 4), made in a fraction of uuid4's time."""
+        text = f"{_random.getrandbits(128):032x}"
         variant = _VARIANTS[int(text[16], 16)]
         return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 

@@ -52,15 +52,15 @@ class SettleVerbs:
         rejected: list[Delivery[Any]] | None = None,
     ) -> None:
         """Do what the ledger decided, in the store or through the hooks."""
-        keeper = self.connection.keeper
+        connection = self.connection
         claims = [d.item.claim for d in acked or () if getattr(d.item, "claim", None) is not None]
         if claims:
-            keeper.ack(claims, now=not self.connection.dispatcher.holding)
+            connection.keeper.ack(claims, now=not connection.dispatcher.holding)
         for delivery in rejected or ():
             self._reject(delivery.item)
         if requeued:
             self._requeue([delivery.item for delivery in requeued])
-        self.connection.credit_returned()
+        connection.dispatcher.credit_returned()
 
     def _reject(self, message: Any) -> None:
         claim = getattr(message, "claim", None)
