@@ -293,7 +293,7 @@ class Demo:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--messages", type=int, default=3000, help="messages per producer")
+    parser.add_argument("--messages", type=int, default=2400, help="messages per producer")
     parser.add_argument("--role", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.role:
