@@ -18,7 +18,7 @@ from t.services.pool import Servers, named
 
 _left_out = pytest.StashKey[Counter[str]]()
 _servers = pytest.StashKey[Servers]()
-_results = pytest.StashKey[Any]()
+_suites = pytest.StashKey[set[Any]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     except ValueError as exc:
         raise pytest.UsageError(str(exc)) from exc
     config.stash[_left_out] = Counter()
+    config.stash[_suites] = set()
     if path := config.getoption("--conformance-json"):
         from kombu.testing.conformance.record import Recorder
 
@@ -60,6 +61,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if excluded:
             config.stash[_left_out][excluded[0]] += 1
         (dropped if excluded else kept).append(item)
+        suite = getattr(item, "cls", None)
+        if not excluded and getattr(suite, "not_applicable", None):
+            config.stash[_suites].add(suite)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
@@ -80,3 +84,9 @@ def pytest_terminal_summary(
         terminalreporter.section("not run, because --servers leaves their server out")
         for name, count in sorted(left_out.items()):
             terminalreporter.line(f"{name}: {count} tests")
+    if suites := config.stash[_suites]:
+        terminalreporter.section("conformance tests that do not apply")
+        for suite in sorted(suites, key=lambda suite: suite.__name__):
+            reasons = Counter(", ".join(why) for why in suite.not_applicable.values())
+            for reason, count in sorted(reasons.items()):
+                terminalreporter.line(f"{suite.__name__}: {count} ({reason})")

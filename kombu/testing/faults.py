@@ -289,10 +289,11 @@ class FaultProxy:
             size = self._segment(len(data), faults)
             if size <= 0:
                 raise ConnectionResetError("cut")
-            writer.write(data[:size])
-            await writer.drain()
+            # Counted first, so that whoever has the bytes finds them counted.
             setattr(self._traffic, way, getattr(self._traffic, way) + size)
             self._passed += size
+            writer.write(data[:size])
+            await writer.drain()
             data = data[size:]
             if faults.rate:
                 await asyncio.sleep(size / faults.rate)
