@@ -133,6 +133,11 @@ def _socket_address(hostname: str) -> dict[str, Any] | None:
     return found
 
 
+def _asks_for_tls(client: Any) -> bool:
+    """Whether the URL's scheme alone says so."""
+    return str(getattr(client, "transport_cls", "")).startswith("rediss")
+
+
 def connection_parameters(client: Any, options: RedisOptions) -> dict[str, Any]:
     """What redis-py needs to connect: arguments of the pool, ``connection_class`` among them.
 
@@ -173,7 +178,7 @@ def connection_parameters(client: Any, options: RedisOptions) -> dict[str, Any]:
         parameters.update(unix, connection_class=UnixDomainSocketConnection)
     else:
         parameters["db"] = database(client.virtual_host)
-        if client.ssl:
+        if client.ssl or _asks_for_tls(client):
             parameters.update(ssl_parameters(client.ssl), connection_class=SSLConnection)
     provider = _provider(
         options.credential_provider or getattr(client, "credential_provider", None)
