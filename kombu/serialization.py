@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import pickle
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -67,20 +68,66 @@ def parenthesize_alias(first: str, second: str) -> str:
 
 
 class SerializerRegistry:
-    """Serializers by name, and readers by content type."""
+    """Serializers by name, and readers by content type.
+
+    Whoever looks at them first loads those that installed distributions announce.
+    """
 
     def __init__(self) -> None:
-        self._encoders: dict[str, codec] = {}
-        self._decoders: dict[str, Callable[[Any], Any]] = {}
+        self._own_encoders: dict[str, codec] = {}
+        self._own_decoders: dict[str, Callable[[Any], Any]] = {}
+        self._own_type_to_name: dict[str, str] = {}
+        self._own_name_to_type: dict[str, str] = {}
+        self._load_announced: Callable[[], object] | None = None
+        self._loading = threading.RLock()
+        self._is_loading = False
         self._default_encode: Callable[[Any], Any] | None = None
         self._default_content_type: str | None = None
         self._default_content_encoding: str | None = None
         #: Content types that are refused unless a consumer accepts them by name.
         self._disabled_content_types: set[str] = set()
-        #: Content type -> name of the serializer.
-        self.type_to_name: dict[str, str] = {}
-        #: Name of the serializer -> content type.
-        self.name_to_type: dict[str, str] = {}
+
+    def load_on_first_look(self, load: Callable[[], object]) -> None:
+        """Have ``load`` called once, before anyone sees what is registered."""
+        self._load_announced = load
+
+    def _look(self) -> None:
+        with self._loading:
+            load = self._load_announced
+            if load is None or self._is_loading:
+                return
+            self._is_loading = True
+            try:
+                load()
+            finally:
+                self._load_announced = None
+                self._is_loading = False
+
+    @property
+    def _encoders(self) -> dict[str, codec]:
+        if self._load_announced is not None:
+            self._look()
+        return self._own_encoders
+
+    @property
+    def _decoders(self) -> dict[str, Callable[[Any], Any]]:
+        if self._load_announced is not None:
+            self._look()
+        return self._own_decoders
+
+    @property
+    def type_to_name(self) -> dict[str, str]:
+        """Content type -> name of the serializer."""
+        if self._load_announced is not None:
+            self._look()
+        return self._own_type_to_name
+
+    @property
+    def name_to_type(self) -> dict[str, str]:
+        """Name of the serializer -> content type."""
+        if self._load_announced is not None:
+            self._look()
+        return self._own_name_to_type
 
     def register(
         self,
@@ -348,5 +395,10 @@ register_msgpack()
 registry._set_default_serializer("json")
 disable_insecure_serializers()
 
-for _entry_point, _arguments in entrypoints("kombu.serializers"):
-    register(_entry_point.name, *_arguments)
+
+def _register_announced() -> None:
+    for entry_point, arguments in entrypoints("kombu.serializers"):
+        register(entry_point.name, *arguments)
+
+
+registry.load_on_first_look(_register_announced)

@@ -6,16 +6,14 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import lru_cache, wraps
-from importlib import metadata
 from io import UnsupportedOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..exceptions import reraise
 
-try:
+if TYPE_CHECKING:
+    from importlib import metadata
     from multiprocessing.util import register_after_fork
-except ImportError:  # pragma: no cover - platforms without processes
-    register_after_fork = None  # type: ignore[assignment]
 
 __all__ = (
     "FILENO_ERRORS",
@@ -111,6 +109,9 @@ def entrypoints(namespace: str) -> Iterator[tuple[metadata.EntryPoint, Any]]:
 @lru_cache(maxsize=1)
 def _entry_points(path: tuple[str, ...]) -> Any:
     # Reads a file of every installed package: once is enough while the path stays the same.
+    # Not at the top: it takes longer than everything else that connecting needs.
+    from importlib import metadata
+
     return metadata.entry_points()
 
 
@@ -132,3 +133,14 @@ def nested(*managers: AbstractContextManager[Any]) -> Iterator[list[Any]]:
     """Enter several context managers; yields the list of what they return."""
     with ExitStack() as stack:
         yield [stack.enter_context(manager) for manager in managers]
+
+
+def __getattr__(name: str) -> Any:
+    # Not at the top: multiprocessing is slow to import and few processes use this.
+    if name != "register_after_fork":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from multiprocessing.util import register_after_fork
+    except ImportError:  # pragma: no cover - platforms without processes
+        return None
+    return register_after_fork

@@ -12,19 +12,27 @@ from collections.abc import Callable
 from json import encoder as _json_encoder
 from typing import Any
 
-try:
-    from msgspec.json import Decoder as _Decoder
-except ImportError:
-    _Decoder = None  # type: ignore[assignment, misc]
-
 #: An escape of one of the characters of ``__type__``, by which a key may hide it.
 _HIDDEN_MARKER = re.compile(r"\\u00(?:5[fF]|65|7[049])")
 
 Default = Callable[[Any], Any]
 ObjectHook = Callable[[dict[str, Any]], Any]
 
+
+def _first_parse(text: str) -> Any:
+    # The faster library, where there is one, is imported with the first text that is read.
+    global _parse
+    try:
+        from msgspec.json import Decoder
+    except ImportError:
+        _parse = json.loads
+    else:
+        _parse = Decoder().decode
+    return _parse(text)
+
+
 #: Parses a text without marked objects; raises :exc:`Exception` where :mod:`json` must decide.
-_parse: Callable[[str], Any] = json.loads if _Decoder is None else _Decoder().decode
+_parse: Callable[[str], Any] = _first_parse
 
 _make_encoder: Any = getattr(_json_encoder, "c_make_encoder", None)
 
