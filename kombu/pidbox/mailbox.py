@@ -10,9 +10,12 @@ from copy import copy
 from time import monotonic, time
 from typing import Any
 
+from amqp.exceptions import NotFound
+
 from kombu.clocks import LamportClock
 from kombu.common.oid import oid_from
 from kombu.entity import Exchange, Queue
+from kombu.log import get_logger
 from kombu.messaging import Consumer, Producer
 from kombu.messaging.declaration import maybe_declare
 from kombu.messaging.target import client_of
@@ -21,6 +24,8 @@ from kombu.utils.objects import cached_property
 from kombu.utils.uuid import uuid
 
 from .node import Handler, Node
+
+logger = get_logger(__name__)
 
 #: seconds after which the queue of a requester that went away is deleted
 REPLY_QUEUE_EXPIRES = 10
@@ -341,6 +346,7 @@ class Mailbox:
     ) -> None:
         channel = channel or self.connection.default_channel
         target = Exchange(exchange, type="direct", delivery_mode="transient", durable=False)
+        self._learn_binding(channel, target, routing_key)
         with self.producer_or_acquire(producer, channel) as producer:
             producer.publish(
                 reply,
@@ -351,6 +357,20 @@ class Mailbox:
                 retry=True,
                 **opts,
             )
+
+    @staticmethod
+    def _learn_binding(channel: Any, exchange: Exchange, routing_key: str) -> None:
+        """Bind the reply queue here, too, where the backend can't tell us of its binding."""
+        if channel.shares_bindings:
+            return
+        queue = f"{routing_key}.{exchange.name}"
+        try:
+            channel.queue_declare(queue=queue, passive=True)
+        except NotFound:
+            logger.warning("reply queue %r is gone: nobody waits for this reply", queue)
+            return
+        exchange(channel).declare()
+        channel.queue_bind(queue=queue, exchange=exchange.name, routing_key=routing_key)
 
     def _collect(
         self,

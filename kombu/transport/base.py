@@ -144,6 +144,9 @@ class StdChannel:
     #: Consumer tags without acknowledgement, where the transport keeps them.
     no_ack_consumers: set[str] | None = None
 
+    #: Whether bindings made by one client route the messages of all.
+    shares_bindings: bool = True
+
     #: Whether :meth:`basic_publish_many` is quicker than one publish after another.
     supports_batch_publish: bool = False
 

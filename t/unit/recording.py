@@ -33,6 +33,7 @@ class RecordingChannel:
     """Writes down calls as (method, keywords); positional arguments are under ``args``."""
 
     supports_batch_publish = False
+    shares_bindings = True
     channel_id = 1
 
     def __init__(self) -> None:

@@ -110,6 +110,12 @@ class Channel(
                 setattr(self, name, options[name])
 
     @property
+    def shares_bindings(self) -> bool:  # type: ignore[override]
+        """Whether bindings made by one client route the messages of all."""
+        features = self._backend.features
+        return features.shared_topology or not features.shared
+
+    @property
     def supports_batch_publish(self) -> bool:  # type: ignore[override]
         """Whether :meth:`basic_publish_many` saves round trips."""
         return self._backend.features.batch_publish and not self._hooked_put

@@ -35,6 +35,11 @@ class Listing:
         self.stale = True
         self.on_change()
 
+    def start_over(self) -> None:
+        """An entry came back in front of those known: list again before the next take."""
+        self._names.clear()
+        self.stale = True
+
     def _may_list(self) -> bool:
         if not self.stale:
             return False

@@ -229,7 +229,7 @@ class ZookeeperStore(Store):
         claim = ClaimName.parse(path.rpartition("/")[2])
         text = dumps({**message, "redelivered": True, "deliveries": deliveries + 1})
         if claim.queue in self._listings:
-            self._listings[claim.queue].stale = True
+            self._listings[claim.queue].start_over()
         return self._move(path, f"{self.paths.queue(claim.queue)}/{claim.entry}", text.encode())
 
     # ---- owners that died, delays that ended
