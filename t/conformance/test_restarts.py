@@ -1,0 +1,39 @@
+"""Clients and messages over a restart of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from kombu.testing.conformance import Harness
+from kombu.testing.conformance.crashes import Durable, Restarts
+from kombu.transport.pyamqp import Transport
+from kombu.transport.redis import Transport as RedisTransport
+from t.services.pool import Servers
+
+
+@pytest.mark.server("rabbitmq")
+class TestRabbitMQRestart(Restarts, Durable):
+    features = Transport.features
+    drop_in = False
+    restartable = True
+
+    @pytest.fixture
+    def harness(self, servers: Servers) -> Iterator[Harness]:
+        service = servers.service("rabbitmq")
+        url = service.env["RABBITMQ_URL"]
+        with Harness(url, always_strict=True, restart=service.restart) as harness:
+            yield harness
+
+
+@pytest.mark.server("redis")
+class TestRedisRestart(Restarts):
+    features = RedisTransport.features
+    restartable = True
+
+    @pytest.fixture
+    def harness(self, servers: Servers) -> Iterator[Harness]:
+        service = servers.service("redis")
+        with Harness(service.env["REDIS_URL"], restart=service.restart) as harness:
+            yield harness
