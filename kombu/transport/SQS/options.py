@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kombu.transport.options import boolean, option, seconds
-from kombu.transport.virtual.transport import VirtualOptions
+from kombu.transport.virtual.settings import VirtualOptions
 
 Definitions = Mapping[str, Mapping[str, Any]]
 

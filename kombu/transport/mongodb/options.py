@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kombu.transport.options import boolean, option, seconds
-from kombu.transport.virtual.transport import VirtualOptions
+from kombu.transport.virtual.settings import VirtualOptions
 
 
 @dataclass(frozen=True)
