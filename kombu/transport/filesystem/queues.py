@@ -30,18 +30,24 @@ class Queues:
     def _path(self, queue: str) -> str:
         return os.path.join(self._control.queues, quote(queue, safe="@ ") + ".json")
 
-    def declare(self, queue: QueueSpec) -> None:
-        """Note a queue that is not there yet."""
+    def declare(self, queue: QueueSpec, owner: str | None = None) -> None:
+        """Note a queue that is not there yet.
+
+        Arguments:
+            owner: whose it is, if it is exclusive.
+        """
         path = self._path(queue.name)
         if os.path.exists(path):
             return
         self._control.prepare()
-        record = {
+        record: dict[str, Any] = {
             "durable": queue.durable,
             "exclusive": queue.exclusive,
             "auto_delete": queue.auto_delete,
             "arguments": dict(queue.arguments),
         }
+        if owner is not None:
+            record["owner"] = owner
         self._control.write(path, dumps(record))
 
     def delete(self, queue: str) -> None:
@@ -52,6 +58,15 @@ class Queues:
     def exists(self, queue: str) -> bool:
         """Whether it is declared."""
         return os.path.exists(self._path(queue))
+
+    def owner(self, queue: str) -> str | None:
+        """Whose an exclusive queue is; ``None`` for all others."""
+        try:
+            with open(self._path(queue), encoding="utf-8") as file:
+                owner = loads(file.read()).get("owner")
+        except (FileNotFoundError, ValueError, AttributeError):
+            return None
+        return owner if isinstance(owner, str) else None
 
     def arguments(self, queue: str) -> Mapping[str, Any] | None:
         """The arguments it was declared with; ``None`` when it is not declared."""

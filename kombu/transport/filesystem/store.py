@@ -20,8 +20,9 @@ from kombu.transport.filesystem.folders import Folder
 from kombu.transport.filesystem.index import Index
 from kombu.transport.filesystem.locks import LOCK_SH, lock
 from kombu.transport.filesystem.names import Clock, Name, check_queue, parse
-from kombu.transport.filesystem.owners import Bells, Owner, recover
+from kombu.transport.filesystem.owners import Bells, Owner, is_alive, recover
 from kombu.transport.filesystem.queues import Queues
+from kombu.transport.virtual.errors import resource_locked
 from kombu.transport.virtual.policy import QueuePolicy, size_of
 from kombu.transport.virtual.store import (
     Claim,
@@ -172,8 +173,14 @@ class FilesystemStore(Store):
     def declare(self, queue: QueueSpec) -> None:
         self._open()
         check_queue(queue.name)
-        with mapped(f"declare queue {queue.name!r}"):
-            self.queues.declare(queue)
+        with self._lock, mapped(f"declare queue {queue.name!r}"):
+            owner = self.queues.owner(queue.name) if self.queues.exists(queue.name) else None
+            if owner is not None and (self._owner is None or owner != self._owner.name):
+                if is_alive(self.reading.claims, owner):
+                    raise resource_locked(queue.name, self.reading.path, "Queue.declare")
+                # An exclusive queue goes with its connection, however that ended.
+                self.delete(queue.name)
+            self.queues.declare(queue, self._own().name if queue.exclusive else None)
 
     def delete(self, queue: str) -> int:
         self._open()

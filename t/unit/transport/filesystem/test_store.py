@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from amqp.exceptions import ChannelError, PreconditionFailed, RecoverableConnectionError
+from amqp.exceptions import (
+    ChannelError,
+    PreconditionFailed,
+    RecoverableConnectionError,
+    ResourceLocked,
+)
 
 from kombu.testing.conformance.store import OpenStore, StoreContract, envelope
 from kombu.transport.filesystem.control import Control
@@ -23,7 +28,7 @@ from kombu.transport.filesystem.names import Clock
 from kombu.transport.filesystem.queues import Queues
 from kombu.transport.filesystem.store import FilesystemStore
 from kombu.transport.filesystem.topology import FilesystemTopology
-from kombu.transport.virtual.store import Claim, PartialPutError, Put, Store
+from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
 
 
 class Folders:
@@ -225,6 +230,43 @@ os.kill(os.getpid(), signal.SIGKILL)
         again = store.claim(["q"], 5)
         assert [claim.message["body"] for claim in again] == ["b"]
         store.settle(acks=[*claims, *again])
+        assert store.size("q") == 0
+
+
+class TestExclusive:
+    def declare_elsewhere(self, folders: Folders, then: str) -> subprocess.Popen[str]:
+        code = f"""
+import os, signal, sys
+from pathlib import Path
+from kombu.transport.virtual.store import QueueSpec
+from t.unit.transport.filesystem.test_store import Folders, put
+store = Folders(Path({str(folders.data.parent)!r}), make=False).open()
+store.declare(QueueSpec("q", exclusive=True))
+put(store, "theirs")
+print("ready", flush=True)
+{then}
+"""
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[4],
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    def test_a_queue_of_another_process_is_locked(self, folders: Folders) -> None:
+        process = self.declare_elsewhere(folders, "sys.stdin.read()")
+        with pytest.raises(ResourceLocked, match="'q'"):
+            folders.open().declare(QueueSpec("q"))
+        process.communicate("", timeout=10)
+
+    def test_a_queue_of_a_dead_process_goes_with_it(self, folders: Folders) -> None:
+        self.declare_elsewhere(folders, "os.kill(os.getpid(), signal.SIGKILL)").wait(10)
+        store = folders.open()
+        store.declare(QueueSpec("q"))
         assert store.size("q") == 0
 
 
