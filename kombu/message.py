@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
-from .compression import decompress
 from .exceptions import DecodeError, MessageStateError
 from .serialization import loads
+from .utils.imports import Late
 
 __all__ = ("Message",)
+
+decompress = Late("kombu.compression:decompress")
 
 #: States of a message that was settled.
 ACK_STATES = {"ACK", "REJECTED", "REQUEUED"}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kombu.transport import get_transport_cls, is_scheme
+from kombu.utils.imports import Late
 from kombu.utils.url import parse_url
 
 __all__ = ("read_host", "split_hosts", "warn_unknown_arguments")
+
+get_close_matches = Late("difflib:get_close_matches")
 
 #: Arguments of a connection that the query of a URL may give; others are transport options.
 QUERY_ARGUMENTS = frozenset({"connect_timeout", "heartbeat", "insist", "login_method", "ssl"})
@@ -114,7 +116,7 @@ def _loaded_object(path: str) -> Any:
 def warn_unknown_arguments(given: Iterable[str], known: Iterable[str]) -> None:
     """Connection() takes any keyword, for those of other versions; name the likely mistakes."""
     for name in given:
-        near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
+        near = get_close_matches(name, list(known), n=1, cutoff=0.75)
         if near:
             warnings.warn(
                 f"Connection() knows no argument {name!r}; did you mean {near[0]!r}?",

@@ -8,10 +8,9 @@ asked for.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
-from kombu.utils.imports import symbol_by_name
+from kombu.utils.imports import Late, symbol_by_name
 
 __all__ = (
     "DEFAULT_TRANSPORT",
@@ -23,6 +22,8 @@ __all__ = (
     "resolve_transport",
     "supports_librabbitmq",
 )
+
+get_close_matches = Late("difflib:get_close_matches")
 
 #: What a URL without a scheme, and a connection without a transport, uses.
 DEFAULT_TRANSPORT = "amqp"
@@ -124,6 +125,6 @@ def _installed(name: str) -> str:
     announced = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if name in announced:
         return TRANSPORT_ALIASES.setdefault(name, announced[name])  # type: ignore[no-any-return]
-    near = difflib.get_close_matches(name, [*TRANSPORT_ALIASES, *announced], n=2)
+    near = get_close_matches(name, [*TRANSPORT_ALIASES, *announced], n=2)
     hint = f".  Did you mean {' or '.join(near)}?" if near else ""
     raise NoSuchTransport(f"No such transport: {name}{hint}")

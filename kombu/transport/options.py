@@ -8,10 +8,13 @@ warning about a misspelt name all come from it.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+
+from kombu.utils.imports import Late
+
+get_close_matches = Late("difflib:get_close_matches")
 
 _Options = TypeVar("_Options", bound="TransportOptions")
 
@@ -121,7 +124,7 @@ class TransportOptions:
 
     @staticmethod
     def _warn_unknown(key: str, known: Mapping[str, Any], transport: str) -> None:
-        near = difflib.get_close_matches(str(key), known, n=1)
+        near = get_close_matches(str(key), known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         warnings.warn(
             f"transport option {key!r} is not known to {transport}{hint}",

@@ -55,3 +55,26 @@ def _split(name: str, sep: str) -> tuple[str, str]:
         sep = ":"
     module_name, _, attribute = name.rpartition(sep)
     return (module_name, attribute) if module_name else (attribute, "")
+
+
+class Late:
+    """A function that is imported when it is first called.
+
+    For what few processes need and what takes long to import.
+
+    Arguments:
+        path: ``package.module:function``.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._function: Callable[..., Any] | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        function = self._function
+        if function is None:
+            function = self._function = symbol_by_name(self.path)
+        return function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<late {self.path}>"
