@@ -276,6 +276,17 @@ def test_x_expires_deletes_an_unused_queue(channel: Any) -> None:
         channel.queue_declare("brief", passive=True)
 
 
+def test_38_what_comes_after_a_queue_expired_is_not_kept_for_ever(channel: Any) -> None:
+    Queue("reply", Exchange("replies"), routing_key="oid", expires=0.05)(channel).declare()
+    time.sleep(0.08)
+    producer = Producer(channel)
+    producer.publish("late", exchange="replies", routing_key="oid")
+    with pytest.warns(UserWarning, match="No queues bound"):
+        producer.publish("later", exchange="replies", routing_key="oid")
+    assert channel._size("reply") == 0
+    assert not channel._has_queue("reply")
+
+
 def test_2000_topic_bindings_are_no_burden(channel: Any) -> None:
     channel.exchange_declare("t", "topic")
     for number in range(2000):
