@@ -336,12 +336,14 @@ class EntityVerbs:
             row = self.typeof(exchange).prepare_bind(queue, exchange, routing_key, arguments)
             shared.unbind(exchange, row[0] or "", row[1] or "", queue)
 
-    def _expire_queues(self, only: str | None = None) -> None:
-        """Delete queues that outlived their ``x-expires``, unless the backend does."""
+    def _expire_queues(self, only: str | None = None) -> bool:
+        """Delete queues that outlived their ``x-expires``, unless the backend does; if any."""
         if "queue_expiry" in self.store.features.native:
-            return
-        for name in self.topology.outlived(only):
+            return False
+        gone = self.topology.outlived(only)
+        for name in gone:
             self._remove_queue(name)
+        return bool(gone)
 
     if TYPE_CHECKING:  # hooks and parts of the channel that these verbs call
         store: Store

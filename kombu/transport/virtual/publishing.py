@@ -19,7 +19,6 @@ from kombu.transport.virtual.envelope import clamp_priority
 from kombu.transport.virtual.errors import UndeliverableWarning, channel_closed
 from kombu.transport.virtual.exchange_types import STANDARD_EXCHANGE_TYPES, ExchangeType
 from kombu.transport.virtual.hooks import overrides
-from kombu.transport.virtual.policy import Reason
 from kombu.transport.virtual.store import Envelope, PartialPutError, Put, QueueFull, Store
 
 logger = get_logger(__name__)
@@ -286,6 +285,8 @@ class PublishVerbs:
         self, queues: Sequence[str], message: Envelope, kwargs: Mapping[str, Any]
     ) -> None:
         """Put one message into all its queues."""
+        if self.topology.expiring:
+            queues = [queue for queue in queues if not self._expire_queues(queue)]
         full: BaseException | None = None
         if len(queues) == 1 or self._hooked_put:
             for queue in queues:
@@ -364,29 +365,6 @@ class PublishVerbs:
                 f"{len(failed)} of {len(publishes)} messages were refused", failed=failed
             )
 
-    # ---- dead letters
-
-    def _dead_letter(self, queue: str, message: Envelope, reason: Reason) -> bool:
-        """Publish to the queue's dead letter exchange; whether it has one."""
-        policy = self.topology.policy(queue)
-        if policy is None or policy.dead_letter_exchange is None:
-            return False
-        exchange = policy.dead_letter_exchange
-        key = policies.dead_letter_key(policy, message)
-        dead = policies.dead_letter(message, queue, reason, time.time())
-        dead["properties"]["delivery_info"] = {"exchange": exchange, "routing_key": key}
-        dead["properties"]["delivery_tag"] = self._next_delivery_tag()
-        queues = self.topology.route(exchange, key, dead.get("headers"))
-        if reason != "rejected":
-            queues = [each for each in queues if not policies.is_cycle(dead, each)]
-        if not queues:
-            logger.warning(
-                "dead letter of queue %r (%s) reaches no queue: exchange %r, routing key %r",
-                queue, reason, exchange, key,
-            )  # fmt: skip
-        self._put_routed(queues, dead, {})
-        return True
-
     def _require_open(self, method: str) -> None:
         if self.closed:
             raise channel_closed(method)
@@ -397,4 +375,5 @@ class PublishVerbs:
         _backend: Store
 
         def _new_queue(self, queue: str, **kwargs: Any) -> None: ...
+        def _expire_queues(self, only: str | None = None) -> bool: ...
         def message_to_python(self, raw_message: Any) -> Any: ...

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kombu.log import get_logger
 from kombu.transport.virtual import policy as policies
 from kombu.transport.virtual.hooks import overrides
 from kombu.transport.virtual.ledger import Delivery
 from kombu.transport.virtual.store import Claim, Envelope, Store
+
+logger = get_logger(__name__)
 
 
 class SettleVerbs:
@@ -134,6 +138,29 @@ class SettleVerbs:
         if claims:
             self.connection.keeper.settle(releases=claims)
 
+    # ---- dead letters
+
+    def _dead_letter(self, queue: str, message: Envelope, reason: policies.Reason) -> bool:
+        """Publish to the queue's dead letter exchange; whether it has one."""
+        policy = self.topology.policy(queue)
+        if policy is None or policy.dead_letter_exchange is None:
+            return False
+        exchange = policy.dead_letter_exchange
+        key = policies.dead_letter_key(policy, message)
+        dead = policies.dead_letter(message, queue, reason, time.time())
+        dead["properties"]["delivery_info"] = {"exchange": exchange, "routing_key": key}
+        dead["properties"]["delivery_tag"] = self._next_delivery_tag()
+        queues = self.topology.route(exchange, key, dead.get("headers"))
+        if reason != "rejected":
+            queues = [each for each in queues if not policies.is_cycle(dead, each)]
+        if not queues:
+            logger.warning(
+                "dead letter of queue %r (%s) reaches no queue: exchange %r, routing key %r",
+                queue, reason, exchange, key,
+            )  # fmt: skip
+        self._put_routed(queues, dead, {})
+        return True
+
     if TYPE_CHECKING:  # hooks and parts of the channel that these verbs call
         connection: Any
         topology: Any
@@ -144,4 +171,7 @@ class SettleVerbs:
         def _require_open(self, method: str) -> None: ...
         def _lookup(self, exchange: str, routing_key: str) -> Sequence[str]: ...
         def _put(self, queue: str, message: Envelope, **kwargs: Any) -> None: ...
-        def _dead_letter(self, queue: str, message: Envelope, reason: policies.Reason) -> bool: ...
+        def _next_delivery_tag(self) -> str: ...
+        def _put_routed(
+            self, queues: Sequence[str], message: Envelope, kwargs: Mapping[str, Any]
+        ) -> None: ...

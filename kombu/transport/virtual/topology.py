@@ -71,6 +71,8 @@ class Topology:
         self._detours = False
         #: Whether any queue has a maximum length.
         self.bounded = False
+        #: Whether any queue has an ``x-expires``.
+        self.expiring = False
         self._read: dict[str, tuple[Sequence[tuple[str, str, str]], Matcher]] = {}
 
     def clear(self) -> None:
@@ -322,6 +324,8 @@ class Topology:
                 self.queues[spec.name] = record
                 if record.policy is not None and record.policy.bounded:
                     self.bounded = True
+                if record.policy is not None and record.policy.expires is not None:
+                    self.expiring = True
             record.last_used = time.monotonic()
             return record
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from queue import Empty
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from kombu.transport.virtual.hooks import MissingHooks, overrides
 from kombu.transport.virtual.lease import LeaseKeeper
 from kombu.transport.virtual.loop import LoopDriver
 from kombu.transport.virtual.management import Management
+from kombu.transport.virtual.once import Once
 from kombu.transport.virtual.settings import VirtualOptions
 from kombu.transport.virtual.state import BrokerState
 from kombu.transport.virtual.store import Fanout, Store
@@ -27,9 +28,6 @@ from kombu.transport.virtual.topology import Topology
 from kombu.utils.scheduling import FairCycle
 
 logger = get_logger(__name__)
-
-#: How many things are told only once before the oldest may be told again.
-_REMEMBERED = 10_000
 
 
 class Transport(base.Transport):
@@ -79,7 +77,8 @@ class Transport(base.Transport):
         self.channels = []
         self._avail_channels: list[Any] = []
         self._ids: set[int] = set()
-        self._told: dict[Hashable, None] = {}
+        #: Whether something is said for the first time on this connection.
+        self.first_time = Once()
         self._lock = threading.RLock()
         self.topology = self.create_topology()
         self.cycle = self.Cycle(self._drain_channel, self.channels, Empty)
@@ -213,16 +212,6 @@ class Transport(base.Transport):
             f"No free channel ids, current={len(self._ids)}, channel_max={self.channel_max}",
             (20, 10),
         )
-
-    def first_time(self, what: Hashable) -> bool:
-        """Whether this is said for the first time on this connection."""
-        with self._lock:
-            if what in self._told:
-                return False
-            if len(self._told) >= _REMEMBERED:
-                self._told.pop(next(iter(self._told)))
-            self._told[what] = None
-            return True
 
     # ---- consumers
 
