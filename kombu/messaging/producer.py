@@ -11,6 +11,7 @@ from kombu.entity import Exchange, Queue, maybe_delivery_mode
 from kombu.entity.exchange import as_exchange
 from kombu.exceptions import BatchPublishError, OperationalError
 from kombu.transport.base import Publish
+from kombu.utils.deadlines import limited
 from kombu.utils.functional import ChannelPromise
 
 from .batch import DEFAULT_BATCH_SIZE, PendingBatch, ProducerBatch
@@ -405,7 +406,8 @@ class Producer:
             OperationalError: with a policy: retries or time ran out.
         """
         if policy is None:
-            return attempt()
+            with limited(deadline.left()):
+                return attempt()
         connection = self.connection or self._client
         if deadline.at is not None:
             policy = {**policy, "timeout": deadline.left()}

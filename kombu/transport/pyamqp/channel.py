@@ -12,6 +12,7 @@ from amqp.exceptions import ChannelError, RecoverableConnectionError
 from vine import promise
 
 from ...exceptions import BatchPublishError
+from ...utils.deadlines import limited
 from ..base import Publish, StdChannel, to_rabbitmq_queue_arguments
 from ..native_delayed_delivery import is_delay_exchange, without_deaths
 from . import wire
@@ -165,7 +166,8 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
             connection.look()
             self._send_publish(msg, exchange, routing_key, mandatory, immediate, deadline)
             return _DONE
-        self._select_confirms()
+        with limited(timeout):
+            self._select_confirms()
         number = self._send_publish(msg, exchange, routing_key, mandatory, immediate, deadline)
         self._wait_for_confirm(number, self._confirm_deadline(confirm_timeout, deadline))
         return _DONE
@@ -273,7 +275,8 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
         if not publishes:
             return
         deadline = None if timeout is None else monotonic() + timeout
-        channel = self._channel_for_batches()
+        with limited(timeout):
+            channel = self._channel_for_batches()
         channel._publish_window(publishes, deadline)
 
     def _channel_for_batches(self) -> Channel:

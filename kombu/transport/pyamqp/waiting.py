@@ -9,6 +9,7 @@ from typing import Any
 from amqp.exceptions import RecoverableConnectionError
 from vine import ensure_promise
 
+from ...utils.deadlines import time_left
 from .link import remaining
 
 
@@ -30,7 +31,7 @@ class BoundedWait:
 
         Arguments:
             timeout: seconds for all of it; ``None``: the connection's ``close_timeout`` or
-                ``operation_timeout``.
+                ``operation_timeout``, and what is left of a publish's or ensure's ``timeout``.
 
         Raises:
             TimeoutError: it did not in the time that was given.
@@ -71,7 +72,6 @@ class BoundedWait:
         connection = self.connection
         if connection is None:
             return None
-        limit: float | None = (
-            connection.close_timeout if self.is_closing else connection.operation_timeout
-        )
-        return limit
+        own = connection.close_timeout if self.is_closing else connection.operation_timeout
+        limits = [limit for limit in (own, time_left()) if limit is not None]
+        return min(limits, default=None)

@@ -156,3 +156,8 @@ def receive(connection: Any, channel: Any, queue: str, count: int, timeout: floa
         connection.drain_events(timeout=max(0.01, deadline - time.monotonic()))
     channel.basic_cancel(tag)
     return received
+
+
+@pytest.fixture
+def count_descriptors() -> Callable[[], int]:
+    return lambda: len(os.listdir("/proc/self/fd"))
