@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import IO, Any
 
 from amqp.exceptions import ChannelError
@@ -26,6 +26,8 @@ logger = get_logger(__name__)
 
 Row = tuple[str, str, str]
 
+#: Characters of an exchange's name, so that with its ending it can be a file's.
+_LONGEST = 240
 _NAME = re.compile(r"[A-Za-z0-9._-]*", re.ASCII)
 _DEVICES = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])")
 
@@ -62,6 +64,11 @@ class FilesystemTopology(TopologyStore):
 
     def _table(self, exchange: str) -> str:
         check_exchange(exchange)
+        if len(exchange) > _LONGEST:
+            raise ChannelError(
+                f"exchange name {exchange[:20]!r}... has {len(exchange)} characters: nothing can "
+                f"be bound to names of more than {_LONGEST} here"
+            )
         return os.path.join(self._control.path, f"{exchange}.exchange")
 
     def _type(self, exchange: str) -> str:
@@ -146,6 +153,8 @@ class FilesystemTopology(TopologyStore):
     # ---- exchanges and queues
 
     def exchange_type(self, exchange: str) -> str | None:
+        if len(exchange) > _LONGEST:
+            return None
         with mapped(f"look up exchange {exchange!r}"):
             try:
                 with open(self._type(exchange), encoding="utf-8") as file:
@@ -155,6 +164,8 @@ class FilesystemTopology(TopologyStore):
 
     def declare_exchange(self, exchange: str, type: str) -> None:
         path = self._type(exchange)
+        if len(exchange) > _LONGEST:
+            return  # may be declared, as in 5.7, but not bound
         if self.exchange_type(exchange) == type:
             return
         with mapped(f"declare exchange {exchange!r}"):
@@ -163,9 +174,9 @@ class FilesystemTopology(TopologyStore):
 
     def delete_exchange(self, exchange: str) -> None:
         with mapped(f"delete exchange {exchange!r}"):
-            self._control.remove(self._type(exchange))
-            with suppress(FileNotFoundError):
-                os.unlink(self._table(exchange))
+            if len(exchange) <= _LONGEST:
+                self._control.remove(self._type(exchange))
+                self._control.remove(self._table(exchange))
             self._read.pop(exchange, None)
 
     def queue_arguments(self, queue: str) -> Mapping[str, Any] | None:
