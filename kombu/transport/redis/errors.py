@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -17,6 +18,10 @@ class ServerUnavailable(exceptions.ResponseError):
     """The server answered that it can't serve now: MISCONF, BUSY, NOREPLICAS, OOM and the like."""
 
 
+class UntrustedServer(exceptions.RedisError):
+    """The server's certificate does not hold; trying again does not help."""
+
+
 class NotEnoughReplicas(exceptions.RedisError):
     """Fewer replicas than ``wait_replicas`` acknowledged a message in time."""
 
@@ -30,6 +35,7 @@ ERRORS = ErrorTable(
         ErrorRow(exceptions.AuthenticationError, "connection", recoverable=False),
         ErrorRow(exceptions.AuthenticationWrongNumberOfArgsError, "connection", recoverable=False),
         ErrorRow(exceptions.AuthorizationError, "connection", recoverable=False),
+        ErrorRow(UntrustedServer, "connection", recoverable=False),
         ErrorRow(exceptions.BusyLoadingError, "connection"),
         ErrorRow(exceptions.ConnectionError, "connection"),
         ErrorRow(exceptions.TimeoutError, "connection"),
@@ -67,7 +73,9 @@ _PASSING = (
 
 
 def refined(error: Exception) -> Exception:
-    """A more telling exception for replies that redis-py knows only by their text."""
+    """A more telling exception for what redis-py knows only by its text or cause."""
+    if isinstance(error.__context__, ssl.SSLCertVerificationError):
+        return UntrustedServer(str(error))
     if not isinstance(error, exceptions.ResponseError):
         return error
     text = str(error)

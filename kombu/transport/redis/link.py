@@ -133,23 +133,18 @@ class Link:
         script: Script,
         keys: Sequence[str],
         arguments: Sequence[str | bytes | int | float],
-        tracked: bool = False,
+        asking: bool = False,
     ) -> Any:
         """Run a script and return its reply.
 
         Arguments:
-            tracked: let the server watch the keys it reads (CLIENT CACHING).
+            asking: say ASKING first: the slot of the keys is on its way to this server.
         """
         with self._lock:
             for attempt in (1, 2, 3):
                 sha = script.plain_sha if self._plain_scripts else script.sha
                 run: list[Any] = ["EVALSHA", sha, len(keys), *keys, *arguments]
-                if tracked:
-                    refused, reply = self.exchange([("CLIENT", "CACHING", "YES"), run])
-                    if isinstance(refused, Exception):
-                        raise refused
-                else:
-                    (reply,) = self.exchange([run])
+                reply = self.exchange([("ASKING",), run] if asking else [run])[-1]
                 if isinstance(reply, exceptions.NoScriptError) and attempt < 3:
                     self._load(script)
                     continue

@@ -65,15 +65,16 @@ for index = 6, #ARGV, 4 do
     end
   end
   if free then
-    redis.call('HDEL', KEYS[1], field)
-    redis.call('ZREM', KEYS[2], field)
-    redis.call('HDEL', KEYS[3], field)
-    redis.call('ZREM', KEYS[4], field)
     local deleted = queue and redis.call('GET', ARGV[4] .. queue .. ARGV[5])
     if not (deleted and tonumber(string.sub(receipt, 1, 16)) < tonumber(deleted)) then
       give_back(list, envelope)
       back = back + 1
     end
+    -- last, so that a script that ends above (a slot on the move) loses nothing
+    redis.call('HDEL', KEYS[1], field)
+    redis.call('ZREM', KEYS[2], field)
+    redis.call('HDEL', KEYS[3], field)
+    redis.call('ZREM', KEYS[4], field)
   end
 end
 return back

@@ -47,10 +47,9 @@ class Server:
         script: Script,
         keys: Sequence[str],
         arguments: Sequence[str | bytes | int | float],
-        tracked: bool = False,
     ) -> Any:
         """Run a script where its keys live (see :meth:`Link.script`)."""
-        return self._node.link.script(script, keys, arguments, tracked)
+        return self._node.link.script(script, keys, arguments)
 
     def close(self) -> None:
         """Close all connections."""

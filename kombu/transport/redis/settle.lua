@@ -95,13 +95,14 @@ for first = 1, releases, CHUNK do
     if mine[index] then
       local queue, list = mine[index][1], mine[index][2]
       local receipt = ARGV[base + (index - 1) * 3 + 2]
-      forget({fields[index]})
       -- a queue deleted since the claim takes nothing back
       local deleted = redis.call('GET', ARGV[5] .. queue .. ARGV[6])
       if not (deleted and tonumber(string.sub(receipt, 1, 16)) < tonumber(deleted)) then
         give_back(list, ARGV[base + (index - 1) * 3 + 3])
         back = back + 1
       end
+      -- last, so that a script that ends above (a slot on the move) loses nothing
+      forget({fields[index]})
     end
   end
   base = base + 3 * count

@@ -302,6 +302,8 @@ class RedisStore(Store):
         claims: list[Claim] = []
         if not queues or limit < 1:
             return claims
+        if self._keys.tagged:
+            self.watch(queues)
         self.sweep_if_due()
         wrong: list[bytes] = []
         with mapped("claim messages"):

@@ -9,12 +9,14 @@ import redis as redis_py
 from kombu.transport import base, virtual
 from kombu.transport.redis.broker import Broker
 from kombu.transport.redis.channel import CHANNEL_OPTIONS, Channel
+from kombu.transport.redis.cluster import Cluster
 from kombu.transport.redis.errors import ERRORS, mapped
 from kombu.transport.redis.node import Node
 from kombu.transport.redis.options import RedisOptions
 from kombu.transport.redis.pools import make_pool, make_sentinel_pool, reauthenticates
 from kombu.transport.redis.server import Server
 from kombu.transport.redis.store import FEATURES
+from kombu.transport.redis.target import further_addresses, target_of
 from kombu.transport.redis.topology import Backend, RedisTopology
 from kombu.transport.redis.urls import DEFAULT_PORT, database, sentinel_addresses
 from kombu.transport.virtual.store import Fanout, Store
@@ -22,7 +24,7 @@ from kombu.transport.virtual.topology import Topology
 
 
 class Transport(virtual.Transport):
-    """``redis://``, ``rediss://`` and ``redis+socket://``.
+    """``redis://``, ``rediss://``, ``redis+socket://`` and ``redis+cluster://``.
 
     Arguments:
         client: the :class:`kombu.Connection` that it serves.
@@ -42,8 +44,9 @@ class Transport(virtual.Transport):
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
         self._broker: Broker | None = None
+        self._seeds: list[tuple[str, int]] = []
         super().__init__(client, **kwargs)
-        overridden = self._channel_attributes()
+        overridden = {**self._channel_attributes(), **target_of(client).options}
         if overridden:
             given = {**overridden, **(getattr(client, "transport_options", None) or {})}
             self.options = type(self).Options.parse(given, self.driver_type)
@@ -80,8 +83,29 @@ class Transport(virtual.Transport):
 
     def _connect(self) -> Broker:
         parameters = self._parameters()
+        if "cluster" in target_of(self.client).kinds:
+            return Broker(self._cluster(parameters), self.options, 0)
         node = Node(self._make_pool(parameters), reauthenticates(parameters))
         return Broker(Server(node), self.options, parameters.get("db", 0), self._fanout_compat)
+
+    def _cluster(self, parameters: dict[str, Any]) -> Cluster:
+        if parameters.pop("db", 0):
+            raise ValueError("a Redis Cluster has no database but 0")
+
+        def make_node(address: tuple[str, int]) -> Node:
+            host, port = address
+            pool = make_pool({**parameters, "host": host, "port": port})
+            return Node(pool, reauthenticates(parameters))
+
+        seeds = [
+            (parameters["host"], parameters["port"]),
+            *further_addresses(self.client, DEFAULT_PORT),
+            *self._seeds,
+        ]
+        cluster = Cluster(seeds, make_node)
+        # Nodes found later help to connect again when those of the URL are gone.
+        self._seeds = cluster.known
+        return cluster
 
     def _make_pool(self, parameters: dict[str, Any]) -> Any:
         return make_pool(parameters)
@@ -98,17 +122,18 @@ class Transport(virtual.Transport):
             ConnectionError: it refuses the credentials.
             ValueError: the URL or an option can't be used.
         """
-        database(getattr(self.client, "virtual_host", None))
+        target = target_of(self.client)
+        database(target.virtual_host)
         broker = self.broker
         with mapped(f"connect to Redis at {self._where()}"):
             broker.server.call("", "PING")
         return broker.store
 
     def _where(self) -> str:
-        hostname = self.client.hostname or "localhost"
-        if hostname.startswith("socket://"):
+        target = target_of(self.client)
+        if target.hostname.startswith("socket://"):
             return "a unix socket"
-        return f"{hostname}:{self.client.port or self.default_port}"
+        return f"{target.hostname}:{target.port or self.default_port}"
 
     def create_fanout(self, store: Store) -> Fanout | None:
         """PUBLISH and PSUBSCRIBE."""

@@ -14,10 +14,12 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from redis.retry import Retry
 
 from kombu.transport.redis.options import RedisOptions
+from kombu.transport.redis.target import further_addresses, target_of
 from kombu.utils.imports import symbol_by_name
 
 DEFAULT_PORT = 6379
 DEFAULT_DB = 0
+SENTINEL_PORT = 26379
 
 #: Seconds a reply may take unless ``socket_timeout`` says otherwise: nothing waits for ever.
 SOCKET_TIMEOUT = 30.0
@@ -133,11 +135,6 @@ def _socket_address(hostname: str) -> dict[str, Any] | None:
     return found
 
 
-def _asks_for_tls(client: Any) -> bool:
-    """Whether the URL's scheme alone says so."""
-    return str(getattr(client, "transport_cls", "")).startswith("rediss")
-
-
 def connection_parameters(client: Any, options: RedisOptions) -> dict[str, Any]:
     """What redis-py needs to connect: arguments of the pool, ``connection_class`` among them.
 
@@ -148,16 +145,17 @@ def connection_parameters(client: Any, options: RedisOptions) -> dict[str, Any]:
     Raises:
         ValueError: the database is not a number, or an option's value is no good.
     """
-    hostname = client.hostname or "localhost"
+    target = target_of(client)
+    hostname = target.hostname
     timeout = options.socket_timeout
     connect_timeout = options.socket_connect_timeout
     if connect_timeout is None:
         connect_timeout = client.connect_timeout or CONNECT_TIMEOUT
     parameters: dict[str, Any] = {
         "host": hostname,
-        "port": int(client.port or DEFAULT_PORT),
-        "username": client.userid,
-        "password": client.password,
+        "port": int(target.port or DEFAULT_PORT),
+        "username": target.userid,
+        "password": target.password,
         "max_connections": max(options.max_connections, 2),
         "socket_timeout": SOCKET_TIMEOUT if timeout is None else timeout or None,
         "socket_connect_timeout": connect_timeout,
@@ -174,12 +172,12 @@ def connection_parameters(client: Any, options: RedisOptions) -> dict[str, Any]:
     if unix is not None:
         for key in ("host", "port", "socket_keepalive", "socket_keepalive_options"):
             del parameters[key]
-        parameters["db"] = database(client.virtual_host)
+        parameters["db"] = database(target.virtual_host)
         parameters.update(unix, connection_class=UnixDomainSocketConnection)
     else:
-        parameters["db"] = database(client.virtual_host)
-        if client.ssl or _asks_for_tls(client):
-            parameters.update(ssl_parameters(client.ssl), connection_class=SSLConnection)
+        parameters["db"] = database(target.virtual_host)
+        if target.ssl:
+            parameters.update(ssl_parameters(target.ssl), connection_class=SSLConnection)
     provider = _provider(
         options.credential_provider or getattr(client, "credential_provider", None)
     )
@@ -193,15 +191,8 @@ def sentinel_addresses(client: Any) -> list[tuple[str, int]]:
     """Host and port of each sentinel a connection's URLs name.
 
     Raises:
-        ValueError: a URL can't be read; it is named without its credentials.
+        ValueError: a URL can't be read.
     """
-    found: list[tuple[str, int]] = []
-    for url in getattr(client, "alt", None) or ():
-        try:
-            parts = urlsplit(url if "://" in url else f"sentinel://{url}")
-            found.append((parts.hostname or "localhost", parts.port or 26379))
-        except ValueError as exc:
-            raise ValueError("a sentinel's URL has no valid host and port") from exc
-    if not found:
-        found.append((client.hostname or "localhost", int(client.port or 26379)))
-    return found
+    target = target_of(client)
+    own = (target.hostname, int(target.port or SENTINEL_PORT))
+    return further_addresses(client, SENTINEL_PORT) or [own]
