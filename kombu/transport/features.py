@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 EXCHANGE_TYPES: frozenset[str] = frozenset({"direct", "topic", "fanout", "headers"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Features:
     """Capabilities of one transport; each ``True`` has conformance tests that pass on it.
 

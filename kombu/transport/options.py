@@ -69,7 +69,7 @@ def boolean(value: Any) -> bool:
     return bool(value)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class TransportOptions:
     """What every transport takes."""
 

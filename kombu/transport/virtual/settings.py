@@ -14,7 +14,7 @@ def _semantics(value: Any) -> str:
     return str(value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VirtualOptions(TransportOptions):
     """What every virtual transport takes."""
 
