@@ -1,47 +1,74 @@
-"""The two sides of a comparison: this checkout, and the published package in a venv of its own."""
+"""The two sides of a comparison, each in a venv of its own outside the checkout."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-import sys
 import venv
+from functools import cache
 from pathlib import Path
 
-PUBLISHED = "kombu==5.7.0"
-CACHE = Path(os.environ.get("KOMBU_PEER_VENV") or Path.home() / ".cache" / "kombu-published-5.7")
 ROOT = Path(__file__).resolve().parents[1]
-CLIENTS = ("redis", "boto3", "pymongo", "kazoo", "sqlalchemy", "pyyaml", "msgpack")
+PUBLISHED = "kombu==5.7.0"
+CACHE = Path(os.environ.get("KOMBU_PEERS") or Path.home() / ".cache" / "kombu-peers")
+CLIENTS = ("redis", "boto3", "pymongo", "kazoo", "sqlalchemy", "pyyaml", "msgpack", "celery==5.7.0")
 
 
-def published_python(*needed: str) -> str:
-    """The interpreter of a venv, outside the checkout, that holds the published package.
-
-    Arguments:
-        needed: further distributions that must be there.
-    """
-    python = CACHE / "bin" / "python"
-    if not (CACHE / ".complete").exists():
-        venv.create(CACHE, with_pip=True, clear=True)
-        _install(python, PUBLISHED, *CLIENTS)
-        (CACHE / ".complete").touch()
-    absent = [name for name in needed if not (CACHE / f".{name}").exists()]
-    if absent:
-        _install(python, *absent)
-        for name in absent:
-            (CACHE / f".{name}").touch()
-    return str(python)
+def _python(folder: Path) -> str:
+    return str(folder / "bin" / "python")
 
 
+def _install(folder: Path, *requirements: str) -> None:
+    command = [_python(folder), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    subprocess.run([*command, *requirements], check=True, timeout=900)
+
+
+def _venv(name: str) -> Path:
+    folder = CACHE / name
+    if not (folder / "bin").exists():
+        venv.create(folder, with_pip=True, clear=True)
+    return folder
+
+
+@cache
+def published_python() -> str:
+    """The interpreter of a venv that holds the published package and its clients."""
+    folder = _venv("published-5.7")
+    if not (folder / ".complete").exists():
+        _install(folder, PUBLISHED, *CLIENTS)
+        (folder / ".complete").touch()
+    return _python(folder)
+
+
+@cache
 def our_python() -> str:
-    """The interpreter that runs this, with this checkout."""
-    return sys.executable
+    """The interpreter of a venv like it that holds this checkout, installed as users do."""
+    folder = _venv("ours")
+    if not (folder / ".complete").exists():
+        _install(folder, f"{ROOT}", "msgspec", *CLIENTS)
+        (folder / ".complete").touch()
+    _install(folder, "--no-deps", "--force-reinstall", str(ROOT))
+    return _python(folder)
 
 
-def without_paths() -> dict[str, str]:
-    """The environment for either side: nothing in it says where modules are."""
-    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+def measure(python: str, script: Path, *arguments: str, timeout: float = 300) -> dict[str, float]:
+    """Run one scenario in a fresh process of ``python`` and read the figures it prints.
 
-
-def _install(python: Path, *names: str) -> None:
-    subprocess.run([str(python), "-m", "pip", "install", "-q", *names], check=True, timeout=600)
+    Raises:
+        RuntimeError: the process failed; with the last line it wrote.
+    """
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [python, str(script), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=script.parent,
+        env=environment,
+    )
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise RuntimeError(f"{script.name} {' '.join(arguments)}: {last[0]}")
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
