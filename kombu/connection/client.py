@@ -11,6 +11,8 @@ from typing import Any
 from amqp.exceptions import RecoverableConnectionError
 
 from kombu import exceptions
+from kombu.connection.face import TransportFace
+from kombu.connection.offspring import Offspring
 from kombu.connection.parameters import ConnectionParameters
 from kombu.connection.retrying import (
     Retrying,
@@ -23,8 +25,6 @@ from kombu.log import get_logger
 from kombu.utils import forking
 from kombu.utils.deadlines import limited, time_left
 from kombu.utils.functional import retry_over_time
-from kombu.utils.imports import symbol_by_name
-from kombu.utils.objects import cached_property
 
 __all__ = ("Connection", "is_connection", "maybe_channel")
 
@@ -45,7 +45,7 @@ _CONNECT_OPTIONS = {
 _left_by_parent: list[Any] = []
 
 
-class Connection(ConnectionParameters):
+class Connection(TransportFace, Offspring, ConnectionParameters):
     """A connection to a broker, made when it is first used.
 
     It may be used by one thread at a time; threads share a :class:`ConnectionPool`. A forked
@@ -336,7 +336,7 @@ class Connection(ConnectionParameters):
         except (*self.recoverable_channel_errors, *self.channel_errors) as exc:
             raise ChannelError(str(exc)) from exc
 
-    # ---- using
+    # ---- the transport
 
     @property
     def transport(self) -> Any:
@@ -348,77 +348,6 @@ class Connection(ConnectionParameters):
     def create_transport(self) -> Any:
         """A new transport for this connection."""
         return self.get_transport_cls()(client=self)
-
-    def drain_events(self, **kwargs: Any) -> Any:
-        """Wait for one event and deliver it.
-
-        Arguments:
-            timeout: seconds; ``None`` without limit.
-
-        Raises:
-            TimeoutError: nothing arrived.
-        """
-        return self.transport.drain_events(self.connection, **kwargs)
-
-    def heartbeat_check(self, rate: int = 2) -> Any:
-        """Send a heartbeat when one is due, and raise when the peer's are missing.
-
-        Arguments:
-            rate: how often it is called within one heartbeat interval.
-        """
-        return self.transport.heartbeat_check(self.connection, rate=rate)
-
-    def get_heartbeat_interval(self) -> Any:
-        """Seconds between heartbeats as agreed with the broker; 0 for none."""
-        return self.transport.get_heartbeat_interval(self.connection)
-
-    def register_with_event_loop(self, loop: Any) -> None:
-        """Let an event loop watch the connection."""
-        self.transport.register_with_event_loop(self.connection, loop)
-
-    def get_manager(self, *args: Any, **kwargs: Any) -> Any:
-        """Administration of the broker, where the transport has any."""
-        return self.transport.get_manager(*args, **kwargs)
-
-    @cached_property
-    def manager(self) -> Any:
-        """The one :meth:`get_manager` that this connection keeps."""
-        return self.get_manager()
-
-    @property
-    def connection_errors(self) -> Any:
-        """Errors after which the connection is of no use."""
-        return self.transport.connection_errors
-
-    @property
-    def channel_errors(self) -> Any:
-        """Errors that refuse one operation."""
-        return self.transport.channel_errors
-
-    @property
-    def recoverable_connection_errors(self) -> Any:
-        """Errors after which connecting again may help."""
-        return self.transport.recoverable_connection_errors
-
-    @property
-    def recoverable_channel_errors(self) -> Any:
-        """Errors after which the same operation on a new channel may succeed."""
-        return self.transport.recoverable_channel_errors
-
-    @property
-    def supports_heartbeats(self) -> bool:
-        """Whether the protocol has heartbeats."""
-        return bool(self.transport.supports_heartbeats)
-
-    @property
-    def is_evented(self) -> bool:
-        """Whether the transport works with the event loop."""
-        return bool(self.transport.supports_ev)
-
-    @property
-    def qos_semantics_matches_spec(self) -> bool:
-        """Whether ``basic_qos`` without ``global`` counts per consumer."""
-        return bool(self.transport.qos_semantics_matches_spec(self.connection))
 
     # ---- ending
 
@@ -501,55 +430,6 @@ class Connection(ConnectionParameters):
         exc_tb: TracebackType | None,
     ) -> None:
         self.release()
-
-    # ---- what is made of it; by name, because most of it stands above
-
-    def Pool(self, limit: int | None = None, **kwargs: Any) -> Any:
-        """A :class:`ConnectionPool` of connections like this one."""
-        return symbol_by_name("kombu.connection:ConnectionPool")(self, limit, **kwargs)
-
-    def ChannelPool(self, limit: int | None = None, **kwargs: Any) -> Any:
-        """A :class:`ChannelPool` of this connection's channels."""
-        return symbol_by_name("kombu.connection:ChannelPool")(self, limit, **kwargs)
-
-    def Producer(self, channel: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """A :class:`kombu.Producer`, on the default channel if no other is given."""
-        return symbol_by_name("kombu.messaging:Producer")(channel or self, *args, **kwargs)
-
-    def Consumer(self, queues: Any = None, channel: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """A :class:`kombu.Consumer`, on the default channel if no other is given."""
-        consumer = symbol_by_name("kombu.messaging:Consumer")
-        return consumer(channel or self, queues, *args, **kwargs)
-
-    def SimpleQueue(
-        self,
-        name: Any,
-        no_ack: bool | None = None,
-        queue_opts: dict[str, Any] | None = None,
-        queue_args: dict[str, Any] | None = None,
-        exchange_opts: dict[str, Any] | None = None,
-        channel: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """A :class:`kombu.simple.SimpleQueue`, on the default channel if no other is given."""
-        return symbol_by_name("kombu.simple:SimpleQueue")(
-            channel or self, name, no_ack, queue_opts, queue_args, exchange_opts, **kwargs
-        )
-
-    def SimpleBuffer(
-        self,
-        name: Any,
-        no_ack: bool | None = None,
-        queue_opts: dict[str, Any] | None = None,
-        queue_args: dict[str, Any] | None = None,
-        exchange_opts: dict[str, Any] | None = None,
-        channel: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """A :class:`kombu.simple.SimpleBuffer`, on the default channel if no other is given."""
-        return symbol_by_name("kombu.simple:SimpleBuffer")(
-            channel or self, name, no_ack, queue_opts, queue_args, exchange_opts, **kwargs
-        )
 
 
 def maybe_channel(channel: Any) -> Any:

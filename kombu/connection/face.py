@@ -1,0 +1,87 @@
+"""What a connection hands on to its transport."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu.utils.objects import cached_property
+
+__all__ = ("TransportFace",)
+
+
+class TransportFace:
+    """The transport's abilities, as the connection shows them."""
+
+    transport: Any
+    connection: Any
+
+    def drain_events(self, **kwargs: Any) -> Any:
+        """Wait for one event and deliver it.
+
+        Arguments:
+            timeout: seconds; ``None`` without limit.
+
+        Raises:
+            TimeoutError: nothing arrived.
+        """
+        return self.transport.drain_events(self.connection, **kwargs)
+
+    def heartbeat_check(self, rate: int = 2) -> Any:
+        """Send a heartbeat when one is due, and raise when the peer's are missing.
+
+        Arguments:
+            rate: how often it is called within one heartbeat interval.
+        """
+        return self.transport.heartbeat_check(self.connection, rate=rate)
+
+    def get_heartbeat_interval(self) -> Any:
+        """Seconds between heartbeats as agreed with the broker; 0 for none."""
+        return self.transport.get_heartbeat_interval(self.connection)
+
+    def register_with_event_loop(self, loop: Any) -> None:
+        """Let an event loop watch the connection."""
+        self.transport.register_with_event_loop(self.connection, loop)
+
+    def get_manager(self, *args: Any, **kwargs: Any) -> Any:
+        """Administration of the broker, where the transport has any."""
+        return self.transport.get_manager(*args, **kwargs)
+
+    @cached_property
+    def manager(self) -> Any:
+        """The one :meth:`get_manager` that this connection keeps."""
+        return self.get_manager()
+
+    @property
+    def connection_errors(self) -> Any:
+        """Errors after which the connection is of no use."""
+        return self.transport.connection_errors
+
+    @property
+    def channel_errors(self) -> Any:
+        """Errors that refuse one operation."""
+        return self.transport.channel_errors
+
+    @property
+    def recoverable_connection_errors(self) -> Any:
+        """Errors after which connecting again may help."""
+        return self.transport.recoverable_connection_errors
+
+    @property
+    def recoverable_channel_errors(self) -> Any:
+        """Errors after which the same operation on a new channel may succeed."""
+        return self.transport.recoverable_channel_errors
+
+    @property
+    def supports_heartbeats(self) -> bool:
+        """Whether the protocol has heartbeats."""
+        return bool(self.transport.supports_heartbeats)
+
+    @property
+    def is_evented(self) -> bool:
+        """Whether the transport works with the event loop."""
+        return bool(self.transport.supports_ev)
+
+    @property
+    def qos_semantics_matches_spec(self) -> bool:
+        """Whether ``basic_qos`` without ``global`` counts per consumer."""
+        return bool(self.transport.qos_semantics_matches_spec(self.connection))
