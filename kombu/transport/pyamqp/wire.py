@@ -40,6 +40,7 @@ _signed_long_long = Struct(">q")
 _double = Struct(">d")
 
 _FRAME_END_BYTE = b"\xce"
+_ONE_BYTE = [bytes((number,)) for number in range(256)]
 
 #: Property -> (flag in the content header, its form), in the order of the protocol (4.2.6.1).
 PROPERTIES: tuple[tuple[str, int, str], ...] = (
@@ -58,6 +59,10 @@ PROPERTIES: tuple[tuple[str, int, str], ...] = (
     ("app_id", 0x0008, "s"),
     ("cluster_id", 0x0004, "s"),
 )
+
+
+class _RareType(Exception):
+    """A field type that is left to py-amqp."""
 
 
 def ack_frame(channel: int, delivery_tag: int, multiple: bool) -> bytes:
@@ -79,7 +84,7 @@ def short_string(text: str | bytes, what: str) -> bytes:
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(data) > 255:
         raise ValueError(f"{what} is {len(data)} bytes long; AMQP allows 255")
-    return bytes((len(data),)) + data
+    return _ONE_BYTE[len(data)] + data
 
 
 def publish_arguments(exchange: str, routing_key: str, mandatory: bool, immediate: bool) -> bytes:
@@ -99,30 +104,49 @@ def table(values: dict[str, Any]) -> bytes:
 
     Raises:
         amqp.exceptions.FrameSyntaxError: a value's type has no form in AMQP; names the key.
+        ValueError: a name is too long; says which.
     """
+    try:
+        return _table(values)
+    except _RareType:
+        # The whole once more, by the one who knows every type and names the key.
+        return bytes(dumps("F", (values,)))
+
+
+def _table(values: dict[str, Any]) -> bytes:
     parts: list[bytes] = []
     append = parts.append
     for key, value in values.items():
-        append(short_string(key, f"the name of header {str(key)[:20]!r}..."))
-        kind = type(value)
-        if kind is str:
-            data = value.encode("utf-8", "surrogatepass")
-            append(b"S" + _long.pack(len(data)) + data)
-        elif value is None:
-            append(b"V")
-        elif kind is bool:
-            append(b"t\1" if value else b"t\0")
-        elif kind is int and -2147483647 <= value <= 2147483647:
-            append(b"I" + _signed_long.pack(value))
-        elif kind is float:
-            append(b"d" + _double.pack(value))
-        elif kind is dict:
-            append(b"F" + table(value))
-        else:
-            # The whole once more, by the one who knows every type and names the key.
-            return bytes(dumps("F", (values,)))
+        name = key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
+        if len(name) > 255:
+            raise ValueError(f"the name of header {str(key)[:20]!r}... is longer than 255 bytes")
+        append(_ONE_BYTE[len(name)])
+        append(name)
+        append(_item(value))
     body = b"".join(parts)
-    return _long.pack(len(body)) + body
+    size: bytes = _long.pack(len(body))
+    return size + body
+
+
+def _item(value: Any) -> bytes:
+    kind = type(value)
+    if kind is str:
+        data = value.encode("utf-8", "surrogatepass")
+        return b"S" + _long.pack(len(data)) + data
+    if value is None:
+        return b"V"
+    if kind is int and -2147483647 <= value <= 2147483647:
+        return b"I" + _signed_long.pack(value)
+    if kind is bool:
+        return b"t\1" if value else b"t\0"
+    if kind is float:
+        return b"d" + _double.pack(value)
+    if kind is dict:
+        return b"F" + _table(value)
+    if kind is list or kind is tuple:
+        body = b"".join(map(_item, value))
+        return b"A" + _long.pack(len(body)) + body
+    raise _RareType
 
 
 def properties_bytes(properties: dict[str, Any]) -> bytes:
@@ -203,10 +227,6 @@ def read_delivery(payload: bytes) -> tuple[str, int, bool, str, str]:
     exchange = payload[offset + 1 : end].decode("utf-8", "surrogatepass")
     routing_key = payload[end + 1 : end + 1 + payload[end]].decode("utf-8", "surrogatepass")
     return consumer_tag, delivery_tag, bool(redelivered & 1), exchange, routing_key
-
-
-class _RareType(Exception):
-    """A field type that is left to py-amqp."""
 
 
 def _read_table(buffer: bytes, offset: int) -> tuple[dict[Any, Any], int]:
