@@ -32,12 +32,21 @@ def _venv(name: str) -> Path:
 
 
 @cache
-def published_python() -> str:
-    """The interpreter of a venv that holds the published package and its clients."""
+def published_python(*needed: str) -> str:
+    """The interpreter of a venv that holds the published package and its clients.
+
+    Arguments:
+        needed: further distributions that must be there.
+    """
     folder = _venv("published-5.7")
     if not (folder / ".complete").exists():
         _install(folder, PUBLISHED, *CLIENTS)
         (folder / ".complete").touch()
+    absent = [name for name in needed if not (folder / f".{name}").exists()]
+    if absent:
+        _install(folder, *absent)
+        for name in absent:
+            (folder / f".{name}").touch()
     return _python(folder)
 
 
@@ -52,20 +61,24 @@ def our_python() -> str:
     return _python(folder)
 
 
+def without_paths() -> dict[str, str]:
+    """The environment for either side: nothing in it says where modules are."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+
 def measure(python: str, script: Path, *arguments: str, timeout: float = 300) -> dict[str, float]:
     """Run one scenario in a fresh process of ``python`` and read the figures it prints.
 
     Raises:
         RuntimeError: the process failed; with the last line it wrote.
     """
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
         [python, str(script), *arguments],
         capture_output=True,
         text=True,
         timeout=timeout,
         cwd=script.parent,
-        env=environment,
+        env=without_paths(),
     )
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]

@@ -16,7 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from t.peers import ROOT, our_python, published_python, without_paths
+from t.peers import ROOT, published_python, without_paths
 
 INI = """\
 [pytest]
@@ -105,7 +105,7 @@ def main() -> int:
         tree = copied_tree(Path(folder))
         theirs = published_python("pytest", "pytest-timeout", "packaging")
         published = run(theirs, tree, given.servers, arguments)
-        ours = run(our_python(), tree, given.servers, arguments)
+        ours = run(sys.executable, tree, given.servers, arguments)
     table = rows(published, ours)
     print(f"{'fault':<14}{'test':<68}{'published':<12}{'ours':<12}why it is red there")
     for row in table:
