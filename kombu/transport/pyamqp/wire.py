@@ -38,6 +38,8 @@ _long_long = Struct(">Q")
 _signed_long = Struct(">i")
 _signed_long_long = Struct(">q")
 _double = Struct(">d")
+_tagged_long = Struct(">ci")
+_tagged_double = Struct(">cd")
 
 _FRAME_END_BYTE = b"\xce"
 _ONE_BYTE = [bytes((number,)) for number in range(256)]
@@ -123,29 +125,30 @@ def _table(values: dict[str, Any]) -> bytes:
         append(_ONE_BYTE[len(name)])
         append(name)
         append(_item(value))
-    body = b"".join(parts)
-    size: bytes = _long.pack(len(body))
-    return size + body
+    return _sized(b"".join(parts))
+
+
+def _sized(data: bytes) -> bytes:
+    length: bytes = _long.pack(len(data))
+    return length + data
 
 
 def _item(value: Any) -> bytes:
     kind = type(value)
     if kind is str:
-        data = value.encode("utf-8", "surrogatepass")
-        return b"S" + _long.pack(len(data)) + data
+        return b"S" + _sized(value.encode("utf-8", "surrogatepass"))
     if value is None:
         return b"V"
     if kind is int and -2147483647 <= value <= 2147483647:
-        return b"I" + _signed_long.pack(value)
+        return bytes(_tagged_long.pack(b"I", value))
     if kind is bool:
         return b"t\1" if value else b"t\0"
     if kind is float:
-        return b"d" + _double.pack(value)
+        return bytes(_tagged_double.pack(b"d", value))
     if kind is dict:
         return b"F" + _table(value)
     if kind is list or kind is tuple:
-        body = b"".join(map(_item, value))
-        return b"A" + _long.pack(len(body)) + body
+        return b"A" + _sized(b"".join(map(_item, value)))
     raise _RareType
 
 
