@@ -39,19 +39,33 @@ def test_passwords_are_not_in_the_keys() -> None:
 
 
 def test_threads_that_ask_at_once_get_one_pool() -> None:
-    barrier = threading.Barrier(16)
+    making = threading.Event()
+    made: list[object] = []
+
+    class Slow(PoolGroup):
+        def create(self, resource: Any, limit: int | None) -> Any:
+            made.append(object())
+            making.set()
+            others_asked.wait(0.1)  # only a group that lets two in would set it
+            return made[-1]
+
+    others_asked = threading.Event()
+    group = Slow(limit=1)
     seen: list[Any] = []
 
     def ask() -> None:
-        barrier.wait()
-        seen.append(pools.producers[Connection("memory://together")])
+        seen.append(group["resource"])
+        others_asked.set()
 
     threads = [threading.Thread(target=ask) for _ in range(16)]
-    for thread in threads:
+    threads[0].start()
+    assert making.wait(10)
+    for thread in threads[1:]:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({id(pool) for pool in seen}) == 1
+    assert len(made) == 1
+    assert seen == made * 16
 
 
 def test_limits() -> None:
@@ -110,6 +124,17 @@ def test_producer_gives_its_connection_back() -> None:
             connections.acquire()
     connections.acquire().release()
     assert pool.acquire() is producer
+
+
+def test_a_producer_that_can_not_be_made_keeps_no_connection() -> None:
+    class Broken:
+        def __init__(self, connection: Connection) -> None:
+            raise ValueError("no producer")
+
+    connections = Connection("memory://a").Pool(1)
+    with pytest.raises(ValueError, match="no producer"):
+        ProducerPool(connections, limit=1, Producer=Broken).acquire()
+    assert connections.acquire()
 
 
 def test_waiting_for_a_connection_has_the_same_limit() -> None:

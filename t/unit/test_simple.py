@@ -73,6 +73,8 @@ def test_what_was_received_but_not_asked_for_goes_back(connection: Connection) -
         queue.put(1)
         queue.put(2)
         queue.get(timeout=5).ack()
+        while not queue.buffer:
+            connection.drain_events(timeout=5)
     again = connection.SimpleQueue("work")
     assert again.get(timeout=5).payload == 2
 

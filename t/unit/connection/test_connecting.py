@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from amqp.exceptions import RecoverableConnectionError
@@ -205,11 +205,24 @@ def test_a_closed_default_channel_is_opened_anew() -> None:
     assert connection.default_channel is not first
 
 
-def test_threads_that_connect_at_once_make_one_connection() -> None:
+def test_threads_that_connect_at_once_make_one_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     script = Script()
     connection = script.connection()
+    establish = connection.transport.establish_connection
+    entered, second = Event(), Event()
+
+    def slowly() -> object:
+        (second if entered.is_set() else entered).set()
+        second.wait(0.1)  # only a connection that lets two in would set it
+        return establish()
+
+    monkeypatch.setattr(connection.transport, "establish_connection", slowly)
     threads = [Thread(target=connection.connect) for _ in range(16)]
-    for thread in threads:
+    threads[0].start()
+    assert entered.wait(10)
+    for thread in threads[1:]:
         thread.start()
     for thread in threads:
         thread.join()
