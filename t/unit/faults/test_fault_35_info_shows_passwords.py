@@ -11,7 +11,7 @@ from kombu import Connection
 SECRET = "hunter2"
 
 
-@pytest.mark.filterwarnings("ignore::kombu.transport.options.UnknownOptionWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_secrets_are_masked_everywhere() -> None:
     connection = Connection(
         f"memory://user:{SECRET}@one/v;memory://user:{SECRET}@two/v",
