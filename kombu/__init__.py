@@ -70,8 +70,17 @@ _LAZY = {
 }
 _HOMES = {name: module for module, names in _LAZY.items() for name in names}
 
+#: Modules that applications use as attributes without having imported them.
+_MODULES = frozenset(
+    "abstract asynchronous clocks common compat compression connection entity exceptions log "
+    "matcher message messaging mixins pidbox pools resource serialization simple transport "
+    "utils".split()
+)
+
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

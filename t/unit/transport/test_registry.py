@@ -79,5 +79,6 @@ def test_every_public_name_is_there() -> None:
     for name in kombu.__all__:
         assert getattr(kombu, name) is not None
     assert set(kombu.__all__) <= set(dir(kombu))
+    assert kombu.pools.connections is kombu.connections
     with pytest.raises(AttributeError, match="nosuch"):
         _ = kombu.nosuch
