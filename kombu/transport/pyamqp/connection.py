@@ -122,6 +122,7 @@ class Connection(BoundedWait, amqp.Connection):
         self._wanted_channel_max = channel_max
         self._wanted_frame_max = frame_max
         self._own_framing = frame_handler is default_frame_handler
+        self._heartbeats: HeartbeatThread | None = None
         self._partial: dict[int, _PartialContent] = {}
         self._looked_at = 0.0
         super().__init__(
@@ -232,11 +233,14 @@ class Connection(BoundedWait, amqp.Connection):
     def _on_open_ok(self) -> None:
         super()._on_open_ok()
         if self.auto_heartbeat and self.heartbeat:
-            HeartbeatThread(self).start()
+            self._heartbeats = HeartbeatThread(self)
+            self._heartbeats.start()
 
     def collect(self) -> None:
         """Forget the socket and all channels, without a word to the peer."""
         self.on_leftover = None
+        if self._heartbeats is not None:
+            self._heartbeats.stop()
         if self.channels is not None:
             super().collect()
 

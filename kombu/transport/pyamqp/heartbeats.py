@@ -33,6 +33,10 @@ class HeartbeatThread(threading.Thread):
         self._pause = connection.heartbeat / _LOOKS_PER_INTERVAL
         self._stopped = threading.Event()
 
+    def stop(self) -> None:
+        """End it; does not wait for it."""
+        self._stopped.set()
+
     def run(self) -> None:
         while not self._stopped.wait(self._pause):
             if not self._beat():
