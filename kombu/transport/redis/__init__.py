@@ -52,7 +52,7 @@ class MutexHeld(Exception):
 
 
 @contextmanager
-def Mutex(client: Any, name: str, expire: float) -> Iterator[None]:  # noqa: N802
+def Mutex(client: Any, name: str, expire: float) -> Iterator[None]:
     """Hold a lock on the server.
 
     Arguments:

@@ -23,15 +23,24 @@ class Broker:
         options: the transport's options.
         database: number of the database, part of fanout channels.
         compat: whether old sentinel peers' fanout channels are used as well.
+        make_store: makes the store, by default the one on lists.
+        names: the key names that belong to that store.
     """
 
     def __init__(
-        self, server: Server, options: RedisOptions, database: int, compat: bool = False
+        self,
+        server: Server,
+        options: RedisOptions,
+        database: int,
+        compat: bool = False,
+        make_store: MakeStore | None = None,
+        names: type[Keyspace] = Keyspace,
     ) -> None:
+        make_store = make_store or TopologyKeepingStore
         self.server = server
         self.options = options
-        self.keys = keyspace(server, options)
-        self.store = TopologyKeepingStore(server, self.keys, options)
+        self.keys = keyspace(server, options, names)
+        self.store = make_store(server, self.keys, options)
         self.reads = TrackedReads(server, self.store.waker, options.waking)
         self._backend = Backend(server, self.keys, self.reads)
         self.topology = RedisTopology(self.backend)
@@ -73,13 +82,13 @@ class TopologyKeepingStore(RedisStore):
         return count
 
 
-def keyspace(server: Server, options: RedisOptions) -> Keyspace:
+def keyspace(server: Server, options: RedisOptions, names: type[Keyspace] = Keyspace) -> Keyspace:
     """The key names that suit a server."""
     tagged = options.cluster_tags
     if tagged is None:
         prefix = options.global_keyprefix
         tagged = server.is_cluster and "}" not in prefix[prefix.find("{") + 1 :]
-    return Keyspace(
+    return names(
         prefix=options.global_keyprefix,
         sep=options.sep,
         steps=tuple(options.priority_steps),
@@ -87,3 +96,6 @@ def keyspace(server: Server, options: RedisOptions) -> Keyspace:
         index=options.unacked_index_key,
         tagged=bool(tagged),
     )
+
+
+MakeStore = Callable[[Server, Keyspace, RedisOptions], TopologyKeepingStore]

@@ -14,7 +14,7 @@ from kombu.transport.redis.urls import connection_parameters
 PRIORITY_STEPS = [0, 3, 6, 9]
 
 #: Transport options that become attributes of a channel, as published.
-CHANNEL_OPTIONS = (
+CHANNEL_OPTIONS: tuple[str, ...] = (
     "body_encoding",
     "deadletter_queue",
     "sep",
@@ -107,7 +107,7 @@ class Channel(virtual.Channel):
     socket_keepalive_options: Any = None
     retry_on_timeout: bool | None = None
     keyprefix_queue = "_kombu.binding.%s"
-    from_transport_options = CHANNEL_OPTIONS
+    from_transport_options: tuple[str, ...] = CHANNEL_OPTIONS
 
     _client: Redis | None = None
 

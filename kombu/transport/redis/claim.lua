@@ -166,29 +166,10 @@ for first = 1, #scores, 4000 do
   redis.call('ZADD', KEYS[4], unpack(ending, first, last))
 end
 
--- wake up to count owners that wait for a queue; those that are gone are skipped
-local function ring(idle, count)
-  for _ = 1, count + 20 do
-    if count < 1 then return end
-    local first = redis.call('ZRANGE', idle, 0, 0)[1]
-    if not first then return end
-    redis.call('ZREM', idle, first)
-    if redis.call('PUBLISH', channel .. first, '1') > 0 then count = count - 1 end
-  end
-end
-
+--include ring
 local left = 0
 if place > 0 then
-  -- this owner is at work now: it stops waiting everywhere and hands its watches over
-  local base = 4 + queues * width
-  for index = 1, registrations do
-    local idle, sentry = KEYS[base + 2 * index - 1], KEYS[base + 2 * index]
-    redis.call('ZREM', idle, owner)
-    if redis.call('GET', sentry) == owner then
-      redis.call('DEL', sentry)
-      ring(idle, 1)
-    end
-  end
+  resign(4 + queues * width, registrations)
   if place >= limit then
     -- what is left over is for the others
     for queue = 1, queues do

@@ -115,7 +115,7 @@ def mapped(doing: str) -> Iterator[None]:
         raise ERRORS.translate(refined(exc), doing + hint) from exc
 
 
-class error_classes_t(NamedTuple):  # noqa: N801 - the published name
+class error_classes_t(NamedTuple):
     """The two tuples that :func:`get_redis_error_classes` returns."""
 
     connection_errors: tuple[type[BaseException], ...]
@@ -127,6 +127,6 @@ def get_redis_error_classes() -> error_classes_t:
     return error_classes_t(ERRORS.connection_errors, ERRORS.channel_errors)
 
 
-def get_redis_ConnectionError() -> type[exceptions.ConnectionError]:  # noqa: N802
+def get_redis_ConnectionError() -> type[exceptions.ConnectionError]:
     """redis-py's ``ConnectionError``."""
     return exceptions.ConnectionError

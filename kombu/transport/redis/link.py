@@ -38,8 +38,8 @@ class Script:
         self.text = _source(name)
         # Redis before 7 takes no flags line; the line number of an error stays right.
         self.plain = "--" + self.text if self.text.startswith("#!") else self.text
-        self.sha = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 - Redis's own
-        self.plain_sha = hashlib.sha1(self.plain.encode()).hexdigest()  # noqa: S324
+        self.sha = hashlib.sha1(self.text.encode()).hexdigest()
+        self.plain_sha = hashlib.sha1(self.plain.encode()).hexdigest()
 
     def __repr__(self) -> str:
         return f"<Script {self.name}>"

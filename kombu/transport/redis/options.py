@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kombu.transport.options import boolean, option, seconds
-from kombu.transport.virtual.transport import VirtualOptions
+from kombu.transport.virtual.settings import VirtualOptions
 
 
 def _steps(value: Any) -> tuple[int, ...]:

@@ -56,14 +56,18 @@ def make_sentinel_pool(
         "socket_keepalive": True,
         **(options.sentinel_kwargs or {}),
     }
-    sentinel = Sentinel(
+    # redis-py has no types for these two.
+    make_sentinel: Any = Sentinel
+    make_pool_of: Any = SentinelConnectionPool
+    sentinel = make_sentinel(
         addresses,
         min_other_sentinels=options.min_other_sentinels,
         sentinel_kwargs=toward_sentinels,
     )
-    return SentinelConnectionPool(
+    pool: ConnectionPool = make_pool_of(
         options.master_name,
         sentinel,
         connection_class=SentinelManagedSSLConnection if secure else SentinelManagedConnection,
         **arguments,
     )
+    return pool

@@ -15,8 +15,8 @@ from redis import exceptions
 
 from kombu.transport.features import Features
 from kombu.transport.redis.claims import RedisClaim, parse, returned
-from kombu.transport.redis.errors import NotEnoughReplicas, WrongType, mapped, refined
 from kombu.transport.redis.errors import ERRORS as TABLE
+from kombu.transport.redis.errors import NotEnoughReplicas, WrongType, mapped, refined
 from kombu.transport.redis.keys import Bookkeeping, Keyspace
 from kombu.transport.redis.link import Command, Script
 from kombu.transport.redis.options import RedisOptions
@@ -72,6 +72,9 @@ class RedisStore(Store):
 
     features = FEATURES
 
+    #: Registers an owner as waiting.
+    arm_script = "arm"
+
     def __init__(self, server: Server, keys: Keyspace, options: RedisOptions) -> None:
         self._server, self._keys, self._options = server, keys, options
         self.lease = options.lease_seconds if options.ack_emulation else None
@@ -89,7 +92,7 @@ class RedisStore(Store):
         self._lock = threading.RLock()
         self._name_owner()
         tick = options.health_check_interval or 25.0
-        self.waker = Waker(server, keys, self._current_owner, tick, options.waking)
+        self.waker = Waker(server, keys, self._current_owner, tick, options.waking, self.arm_script)
         self.restorer = Restorer(server, keys, options)
 
     # ---- who we are

@@ -16,6 +16,7 @@ from kombu.transport.redis.options import RedisOptions
 from kombu.transport.redis.pools import make_pool, make_sentinel_pool, reauthenticates
 from kombu.transport.redis.server import Server
 from kombu.transport.redis.store import FEATURES
+from kombu.transport.redis.streams import RedisStreamStore, StreamKeyspace
 from kombu.transport.redis.target import further_addresses, target_of
 from kombu.transport.redis.topology import Backend, RedisTopology
 from kombu.transport.redis.urls import DEFAULT_PORT, database, sentinel_addresses
@@ -24,7 +25,7 @@ from kombu.transport.virtual.topology import Topology
 
 
 class Transport(virtual.Transport):
-    """``redis://``, ``rediss://``, ``redis+socket://`` and ``redis+cluster://``.
+    """``redis://``, ``rediss://``, ``redis+socket://``, ``redis+cluster://`` and ``redis+streams://``.
 
     Arguments:
         client: the :class:`kombu.Connection` that it serves.
@@ -84,9 +85,20 @@ class Transport(virtual.Transport):
     def _connect(self) -> Broker:
         parameters = self._parameters()
         if "cluster" in target_of(self.client).kinds:
-            return Broker(self._cluster(parameters), self.options, 0)
-        node = Node(self._make_pool(parameters), reauthenticates(parameters))
-        return Broker(Server(node), self.options, parameters.get("db", 0), self._fanout_compat)
+            server: Server = self._cluster(parameters)
+        else:
+            server = Server(Node(self._make_pool(parameters), reauthenticates(parameters)))
+        number = parameters.get("db", 0)
+        if "streams" in target_of(self.client).kinds:
+            return Broker(
+                server,
+                self.options,
+                number,
+                self._fanout_compat,
+                RedisStreamStore,
+                StreamKeyspace,
+            )
+        return Broker(server, self.options, number, self._fanout_compat)
 
     def _cluster(self, parameters: dict[str, Any]) -> Cluster:
         if parameters.pop("db", 0):

@@ -80,6 +80,7 @@ class Waker:
         owner: name of the owner, unique among all processes; called again after a fork.
         tick: seconds after which a registration is made anew and connections are checked.
         enabled: False: look in growing intervals instead of being woken.
+        script: name of the one that registers.
     """
 
     def __init__(
@@ -89,11 +90,12 @@ class Waker:
         owner: Callable[[], str],
         tick: float,
         enabled: bool = True,
+        script: str = "arm",
     ) -> None:
         self._server, self._keys, self._owner = server, keys, owner
         self._tick = tick
         self._enabled = enabled
-        self._script = Script("arm")
+        self._script = Script(script)
         self._bell = Bell()
         self._lock = threading.RLock()
         self._hearers: list[Hearer] = []
@@ -197,72 +199,61 @@ class Waker:
         }
         sentry_ms = int(self._tick * 2500)
         for group in self._keys.grouped(queues):
-            names: list[str] = []
-            for queue in group:
-                names += [
-                    self._keys.of_queue("idle", queue),
-                    self._keys.of_queue("sentry", queue),
-                    self._keys.of_queue("delayed", queue),
-                    *self._keys.lists(queue),
-                ]
-            ready, due, mine = self._server.script(
-                self._script,
-                names,
-                [
-                    self._owner(),
-                    len(group),
-                    len(self._keys.steps),
-                    sentry_ms,
-                    self._keys.wake_channel,
-                ],
-            )
+            ready, due, mine = self._sign_on(group, sentry_ms)
             if ready:
                 work = True
                 continue
             self.registered.update(group)
             if due:
                 soonest = float(due) if soonest is None else min(soonest, float(due))
-            if mine and self._track([group[number - 1] for number in mine]):
-                work = True
+            if mine:
+                self._track([group[number - 1] for number in mine])
+                # Once more, for what came before the server began to watch.
+                ready, _, _ = self._sign_on(group, sentry_ms)
+                work = work or bool(ready)
         return work, soonest
 
-    def _track(self, queues: Sequence[str]) -> bool:
-        """Have the server announce what happens to these queues; whether something did."""
+    def _sign_on(self, group: Sequence[str], sentry_ms: int) -> Any:
+        names: list[str] = []
+        for queue in group:
+            names += [
+                self._keys.of_queue("idle", queue),
+                self._keys.of_queue("sentry", queue),
+                self._keys.of_queue("delayed", queue),
+                *self._keys.lists(queue),
+            ]
+        steps = len(self._keys.steps)
+        return self._server.script(
+            self._script,
+            names,
+            [self._owner(), len(group), steps, sentry_ms, self._keys.wake_channel],
+        )
+
+    def _track(self, queues: Sequence[str]) -> None:
+        """Have the server announce what happens to these queues."""
         for group in self._keys.grouped(queues):
             base = self._keys.base(group[0])
-            lists = [name for queue in group for name in self._keys.lists(queue)]
-            delayed = [self._keys.of_queue("delayed", queue) for queue in group]
+            watched = [
+                name
+                for queue in group
+                for name in (*self._keys.lists(queue), self._keys.of_queue("delayed", queue))
+            ]
             replies = self._server.pipeline(
-                [
-                    (base, ("CLIENT", "CACHING", "YES")),
-                    (base, ("EXISTS", *lists)),
-                    (base, ("CLIENT", "CACHING", "YES")),
-                    (base, ("EXISTS", *delayed)),
-                ]
+                [(base, ("CLIENT", "CACHING", "YES")), (base, ("EXISTS", *watched))]
             )
             for reply in replies:
                 if isinstance(reply, Exception):
                     raise reply
-            if replies[1]:
-                return True
-        return False
 
     def _look(self, queues: Sequence[str]) -> bool:
         """Where nobody wakes us: whether there is something now."""
         now = time.monotonic()
         if now < self._armed_until and self._armed == frozenset(queues):
             return False
-        commands: list[tuple[str, Any]] = []
-        for queue in queues:
-            base = self._keys.base(queue)
-            commands.append((base, ("EXISTS", *self._keys.lists(queue))))
-            delayed = self._keys.of_queue("delayed", queue)
-            commands.append((base, ("ZCOUNT", delayed, "-inf", repr(time.time()))))
         found = False
-        for reply in self._server.pipeline(commands):
-            if isinstance(reply, Exception):
-                raise reply
-            found = found or bool(reply)
+        for group in self._keys.grouped(queues):
+            ready, _, _ = self._sign_on(group, 1)
+            found = found or bool(ready)
         self._pause = _BACKOFF[0] if found else min(self._pause * 2, _BACKOFF[1])
         self._armed = frozenset() if found else frozenset(queues)
         self._armed_until = now + self._pause

@@ -15,6 +15,7 @@ from kombu.transport.redis.options import RedisOptions
 from kombu.transport.redis.pools import make_pool
 from kombu.transport.redis.server import Server
 from kombu.transport.redis.store import RedisStore
+from kombu.transport.redis.streams import RedisStreamStore, StreamKeyspace
 from t.integration.redis.servers import BINARY, RedisServer
 
 if not BINARY and not os.environ.get("CI"):
@@ -48,13 +49,19 @@ def client(server: RedisServer) -> redis.Redis:
     return server.client()
 
 
-def make_store(port: int, timeout: float = 5.0, **options: Any) -> RedisStore:
+def make_store(
+    port: int, timeout: float = 5.0, streams: bool = False, **options: Any
+) -> RedisStore:
     pool = make_pool({"host": "127.0.0.1", "port": port, "protocol": 2, "socket_timeout": timeout})
     parsed = RedisOptions.parse(options, "redis")
-    keys = Keyspace(
-        prefix=parsed.global_keyprefix, sep=parsed.sep, steps=tuple(parsed.priority_steps)
-    )
-    return RedisStore(Server(Node(pool)), keys, parsed)
+    names = StreamKeyspace if streams else Keyspace
+    keys = names(prefix=parsed.global_keyprefix, sep=parsed.sep, steps=tuple(parsed.priority_steps))
+    server = Server(Node(pool))
+    if not streams:
+        return RedisStore(server, keys, parsed)
+    store = RedisStreamStore(server, keys, parsed)
+    store.on_change = lambda queue: None
+    return store
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ Prints one JSON object per line; what it does is named by the first argument.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import socket
 import sys
 import time
 
@@ -22,10 +22,8 @@ def say(**what):
 def drain(connection, enough, seconds=10.0):
     end = time.monotonic() + seconds
     while not enough() and time.monotonic() < end:
-        try:
+        with contextlib.suppress(TimeoutError):
             connection.drain_events(timeout=0.5)
-        except socket.timeout:
-            pass
 
 
 def entity(name, exchange, kind, key):

@@ -42,12 +42,12 @@ def _start(url: str, queue: str, log: Path, options: dict[str, object]) -> subpr
 
 @pytest.mark.timeout(60 + MESSAGES // 100)
 @pytest.mark.parametrize("steps", [[0], [0, 3, 6, 9]], ids=["one-step", "four-steps"])
-@pytest.mark.parametrize("scheme", ["redis"])
+@pytest.mark.parametrize("scheme", ["redis", "redis+streams"])
 def test_killed_consumers_lose_nothing(
     server: RedisServer, tmp_path: Path, steps: list[int], scheme: str
 ) -> None:
     options: dict[str, object] = {"lease": 2, "priority_steps": steps}
-    url = server.url.replace("redis", scheme, 1)
+    url = server.url.replace("redis:", f"{scheme}:", 1)
     log = tmp_path / "handled"
     log.touch()
     with Connection(url, transport_options=options) as connection:

@@ -22,8 +22,15 @@ OpenStore = Callable[..., RedisStore]
 
 class TestRedisStore(StoreContract):
     @pytest.fixture(
-        params=[{}, {"global_keyprefix": "p_"}, {"priority_steps": [0]}, {"waking": False}],
-        ids=["plain", "prefix", "one-step", "polling"],
+        params=[
+            {},
+            {"global_keyprefix": "p_"},
+            {"priority_steps": [0]},
+            {"waking": False},
+            {"streams": True},
+            {"streams": True, "waking": False},
+        ],
+        ids=["plain", "prefix", "one-step", "polling", "streams", "streams-polling"],
     )
     def open_store(self, request: pytest.FixtureRequest, open_store: OpenStore) -> OpenStore:
         def open_one(**options: Any) -> RedisStore:
