@@ -72,9 +72,29 @@ _HOMES = {name: module for module, names in _LAZY.items() for name in names}
 
 #: Modules that applications use as attributes without having imported them.
 _MODULES = frozenset(
-    "abstract asynchronous clocks common compat compression connection entity exceptions log "
-    "matcher message messaging mixins pidbox pools resource serialization simple transport "
-    "utils".split()
+    [
+        "abstract",
+        "asynchronous",
+        "clocks",
+        "common",
+        "compat",
+        "compression",
+        "connection",
+        "entity",
+        "exceptions",
+        "log",
+        "matcher",
+        "message",
+        "messaging",
+        "mixins",
+        "pidbox",
+        "pools",
+        "resource",
+        "serialization",
+        "simple",
+        "transport",
+        "utils",
+    ]
 )
 
 
