@@ -16,10 +16,13 @@ from t.integration.celery.tasks import make_app
 PATIENCE = 20.0
 
 
-@pytest.fixture(params=["memory", "filesystem"])
-def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Celery]:
+@pytest.fixture(params=["memory", "filesystem"], scope="module")
+def app(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Celery]:
     options: dict[str, Any] = {}
     if request.param == "filesystem":
+        tmp_path = tmp_path_factory.mktemp("broker")
         folder = tmp_path / "messages"
         folder.mkdir()
         options = {
@@ -32,8 +35,9 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Celery]:
     made.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def worker(app: Celery) -> Iterator[Any]:
+    """One worker for all tests of a broker: Celery takes two drains of 2 s to stop one."""
     with start_worker(
         app, perform_ping_check=False, pool="threads", concurrency=4, shutdown_timeout=PATIENCE
     ) as running:
