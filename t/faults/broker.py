@@ -49,7 +49,7 @@ class Broker:
     def queue(self, channel: Any, *bodies: Any, **options: Any) -> str:
         """Declare a new queue, unbound, with these messages in it; returns its name."""
         name = self.name()
-        channel.queue_declare(name, durable=True, **options)
+        channel.queue_declare(name, durable=True, auto_delete=False, **options)
         self.put(channel, name, *bodies)
         return name
 
@@ -96,7 +96,7 @@ def take(channel: Any, queue: str, count: int, limit: float = PROMPT) -> list[An
     end = time.monotonic() + limit
     messages: list[Any] = []
     while len(messages) < count and time.monotonic() < end:
-        message = channel.basic_get(queue)
+        message = Queue(queue)(channel).get()
         if message is not None:
             messages.append(message)
         else:

@@ -17,6 +17,8 @@ class _Link:
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.sockets = (client, server)
         self.mute = threading.Event()
+        self.reading = threading.Event()
+        self.reading.set()
         #: Bytes that may still come from the broker before it falls mute; ``None``: any number.
         self.allowance: int | None = None
         for source, target in ((client, server), (server, client)):
@@ -25,6 +27,7 @@ class _Link:
     def _pump(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(_CHUNK):
+                self.reading.wait()
                 if self.allowance is not None and source is self.sockets[1]:
                     data, self.allowance = data[: self.allowance], self.allowance - len(data)
                     if self.allowance <= 0:
@@ -41,6 +44,7 @@ class _Link:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
+        self.reading.set()
 
 
 class Relay:
@@ -54,6 +58,7 @@ class Relay:
         parts = urlsplit(url)
         self._upstream = (parts.hostname, parts.port)
         self._links: list[_Link] = []
+        self._frozen = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
         at = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
@@ -64,12 +69,30 @@ class Relay:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                self._links.append(_Link(client, socket.create_connection(self._upstream)))
+                link = _Link(client, socket.create_connection(self._upstream))
+                self._links.append(link)
+                if self._frozen:
+                    link.reading.clear()
 
     def mute(self) -> None:
         """Take all bytes and pass none on the connections there are: half-open. New ones work."""
         for link in self._links:
             link.mute.set()
+
+    def freeze(self) -> None:
+        """Take no bytes either, so that buffers fill; new connections are frozen, too."""
+        self._frozen = True
+        for link in self._links:
+            link.reading.clear()
+
+    def stop(self) -> None:
+        """Close every connection and take no new ones; may be called twice."""
+        with suppress(OSError):
+            # Wakes the thread in accept(), without which the port would stay open.
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for link in self._links:
+            link.close()
 
     def mute_after(self, size: int) -> None:
         """As :meth:`mute`, after ``size`` more bytes from the broker."""
@@ -85,6 +108,4 @@ class Relay:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._listener.close()
-        for link in self._links:
-            link.close()
+        self.stop()
