@@ -321,6 +321,9 @@ class Connection(BoundedWait, amqp.Connection):
 
         So they learn of a blocked connection, a closed channel and the like. At most every few
         milliseconds, as it costs a system call.
+
+        Raises:
+            ConnectionForced: the broker's heartbeats are missing.
         """
         now = monotonic()
         link = self._usable_link()
@@ -330,7 +333,8 @@ class Connection(BoundedWait, amqp.Connection):
         try:
             self.drain_events(timeout=0)
         except TimeoutError:
-            return
+            if self.heartbeat:
+                self._check_silence(link)
 
     def _usable_link(self) -> Any:
         link = self._transport

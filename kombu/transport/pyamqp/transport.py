@@ -243,7 +243,7 @@ class Transport(BaseTransport):
         return version < (3, 3) or version >= (4, 0)
 
     def get_manager(self, *args: Any, **kwargs: Any) -> Any:
-        """The management interface of RabbitMQ, by ``pyrabbit``."""
+        """The management interface of RabbitMQ."""
         return get_manager(self.client, *args, **kwargs)
 
 

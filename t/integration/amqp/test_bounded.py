@@ -181,6 +181,17 @@ class TestHeartbeats:
                 connection.heartbeat_check(rate=2)
                 time.sleep(0.1)
 
+    def test_a_dead_link_is_noticed_by_a_publisher_without_confirms(self, connect, proxy, queue_of):
+        queue = queue_of()
+        connection = connect(proxy.url, heartbeat=1)
+        producer = connection.Producer()
+        producer.publish("x", routing_key=queue)
+        proxy.set(blackhole=True)
+        with within(4), pytest.raises(connection.recoverable_connection_errors):
+            for _ in range(100):
+                producer.publish("x", routing_key=queue)
+                time.sleep(0.05)
+
     def test_unread_heartbeats_are_not_missing(self, connect):
         connection = connect(heartbeat=1)
         connection.connect()
