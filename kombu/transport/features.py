@@ -21,7 +21,8 @@ class Features:
             storage format says so, lower numbers first).
         message_ttl: messages expire, by ``expiration`` and by ``x-message-ttl``.
         queue_expiry: an unused queue is deleted after ``x-expires``.
-        max_length: ``x-max-length`` and ``x-max-length-bytes`` with ``x-overflow``.
+        max_length: ``x-max-length`` with ``x-overflow``.
+        max_length_bytes: ``x-max-length-bytes``, too.
         dead_letter: ``x-dead-letter-exchange`` and ``-routing-key`` with ``x-death``.
         delay: a message published with the header ``x-delay`` is held back that long.
         mandatory: an unroutable mandatory message is returned to the publisher.
@@ -61,6 +62,7 @@ class Features:
     batch_publish: bool = False
     event_loop: bool = False
     heartbeats: bool = False
+    max_length_bytes: bool = True
     unicode_names: bool = True
     purge_spares_held: bool = True
     native: frozenset[str] = field(default=frozenset())

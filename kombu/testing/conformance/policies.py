@@ -92,6 +92,7 @@ class MaxLength(Conformance):
         harness.has_size(queue, 3)
         assert harness.take(queue, 3) == [2, 3, 4]
 
+    @requires("max_length_bytes")
     def test_bytes(self, harness: Harness, channel: Any) -> None:
         queue = harness.queue(channel, max_length_bytes=250)
         for letter in "abcd":

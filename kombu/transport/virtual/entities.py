@@ -27,7 +27,8 @@ _PROPERTIES = ("durable", "exclusive", "auto_delete", "arguments")
 _DEMANDS = {
     "message_ttl": ("x-message-ttl",),
     "queue_expiry": ("x-expires",),
-    "max_length": ("x-max-length", "x-max-length-bytes"),
+    "max_length": ("x-max-length",),
+    "max_length_bytes": ("x-max-length-bytes",),
     "dead_letter": ("x-dead-letter-exchange",),
 }
 

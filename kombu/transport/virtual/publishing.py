@@ -271,7 +271,13 @@ class PublishVerbs:
     # ---- storing
 
     def _put(self, queue: str, message: Envelope, **kwargs: Any) -> None:
-        self._backend.put((self._put_of(queue, message),))
+        self._store((self._put_of(queue, message),))
+
+    def _store(self, puts: Sequence[Put]) -> None:
+        if self.topology.bounded and self.connection.bounds is not None:
+            self.connection.bounds.put(puts)
+        else:
+            self._backend.put(puts)
 
     def _put_of(self, queue: str, message: Envelope) -> Put:
         return policies.put_of(queue, message, self.topology.policy(queue), time.time())
@@ -296,7 +302,7 @@ class PublishVerbs:
                     full = exc
         elif queues:
             try:
-                self._backend.put([self._put_of(queue, message) for queue in queues])
+                self._store([self._put_of(queue, message) for queue in queues])
             except PartialPutError as exc:
                 for error in exc.failed.values():
                     if not isinstance(error, QueueFull):
@@ -353,7 +359,7 @@ class PublishVerbs:
             origin.extend([index] * len(made))
         if puts:
             try:
-                self._backend.put(puts)
+                self._store(puts)
             except PartialPutError as exc:
                 failed.update((origin[at], error) for at, error in exc.failed.items())
             except QueueFull as exc:

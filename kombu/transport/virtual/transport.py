@@ -13,6 +13,7 @@ from amqp.exceptions import ConnectionError as AMQPConnectionError
 from kombu.log import get_logger
 from kombu.transport import base
 from kombu.transport.features import Features
+from kombu.transport.virtual.bounds import Bounds
 from kombu.transport.virtual.channel import Channel
 from kombu.transport.virtual.dispatch import Consumer, Dispatcher
 from kombu.transport.virtual.envelope import leased
@@ -143,6 +144,8 @@ class Transport(base.Transport):
             self._attach(store)
 
     def _attach(self, store: Store | None) -> None:
+        emulated = store is not None and "max_length" not in store.features.native
+        self.bounds = Bounds(store, self.topology) if store is not None and emulated else None
         target = MissingHooks() if store is None else store
         self.keeper = LeaseKeeper(target, self.options.max_hold)
         self.dispatcher = Dispatcher(target, self.keeper)
@@ -263,6 +266,8 @@ class Transport(base.Transport):
             return
         while True:
             discards = store.sweep(100)
+            if self.bounds is not None:
+                discards += self.bounds.overflow(100 - len(discards))
             for reason, claim in discards:
                 channel._give_up(claim, reason)
             if len(discards) < 100:
