@@ -48,6 +48,9 @@ class QoS(virtual.QoS):
 
     restore_at_shutdown = True
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
         """Put back what owners that are gone left behind, if it is time to look.
 
@@ -110,6 +113,9 @@ class Channel(virtual.Channel):
     from_transport_options: tuple[str, ...] = CHANNEL_OPTIONS
 
     _client: Redis | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         """Hook: arguments for redis-py's connection pool.

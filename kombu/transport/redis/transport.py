@@ -43,10 +43,11 @@ class Transport(virtual.Transport):
     features = FEATURES
     implements = base.Implements.of(FEATURES)
 
-    def __init__(self, client: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._broker: Broker | None = None
         self._seeds: list[tuple[str, int]] = []
-        super().__init__(client, **kwargs)
+        super().__init__(*args, **kwargs)
+        client = self.client
         overridden = {**self._channel_attributes(), **target_of(client).options}
         if overridden:
             given = {**overridden, **(getattr(client, "transport_options", None) or {})}
