@@ -48,6 +48,8 @@ TRANSPORT_ALIASES: dict[str, Any] = {
     "zookeeper": "kombu.transport.zookeeper:Transport",
     "sqlalchemy": "kombu.transport.sqlalchemy:Transport",
     "sqla": "kombu.transport.sqlalchemy:Transport",
+    "postgresql": "kombu.transport.sqlalchemy:PostgresTransport",
+    "postgres": "kombu.transport.sqlalchemy:PostgresTransport",
     "SLMQ": "kombu.transport.SLMQ.Transport",
     "slmq": "kombu.transport.SLMQ.Transport",
     "filesystem": "kombu.transport.filesystem:Transport",

@@ -1,0 +1,94 @@
+"""SQL transport: ``sqla+<database URL>``, ``sqlalchemy+<database URL>``, ``postgresql://``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from kombu.transport import base, virtual
+from kombu.transport.clients import load_client
+from kombu.transport.features import Features
+from kombu.transport.options import shown_by
+from kombu.transport.virtual.store import Store
+from kombu.transport.virtual.topology import Topology
+
+sqlalchemy = load_client("sqlalchemy", "sqlalchemy", "sqlalchemy")
+
+from kombu.transport.sqlalchemy.database import Database  # noqa: E402
+from kombu.transport.sqlalchemy.errors import ERRORS  # noqa: E402
+from kombu.transport.sqlalchemy.options import SqlOptions  # noqa: E402
+from kombu.transport.sqlalchemy.store import SqlStore  # noqa: E402
+from kombu.transport.sqlalchemy.topology import SqlTopology  # noqa: E402
+from kombu.transport.sqlalchemy.urls import database_url, masked  # noqa: E402
+
+
+@shown_by(SqlOptions, "body_encoding", "deadletter_queue")
+class Channel(virtual.Channel):
+    """A channel of a broker in an SQL database.
+
+    Arguments:
+        connection: the transport.
+    """
+
+
+class Transport(virtual.Transport):
+    """An SQL database as a broker.
+
+    Arguments:
+        client: the :class:`kombu.Connection` that it serves.
+    """
+
+    Channel = Channel
+    Options = SqlOptions
+    can_parse_url = True
+    polling_interval = 1.0
+    default_port = 0
+    driver_type = "sql"
+    driver_name = "sqlalchemy"
+    features: ClassVar[Features] = SqlStore.features
+    errors = ERRORS
+    implements = base.Implements.of(features)
+
+    #: What the database's URL starts with, where the transport's own name is part of it.
+    scheme: ClassVar[str | None] = None
+
+    def __init__(self, client: Any, **kwargs: Any) -> None:
+        self._database: Database | None = None
+        super().__init__(client, **kwargs)
+
+    @property
+    def database(self) -> Database:
+        """The database, connected to when first asked for."""
+        if self._database is None:
+            assert isinstance(self.options, SqlOptions)
+            url = database_url(self.client, self.scheme)
+            database = Database(url, self.options, self.client.connect_timeout)
+            database.prepare()
+            self._database = database
+        return self._database
+
+    def create_store(self) -> Store:
+        """Messages of the database."""
+        self._database = None
+        return SqlStore(self.database, lambda: self.polling_interval or 1.0)
+
+    def create_topology(self) -> Topology:
+        """Exchanges and bindings, shared with all clients of the database."""
+        return Topology(vhost=self._vhost(), shared=SqlTopology(lambda: self.database))
+
+    def driver_version(self) -> str:
+        """Version of SQLAlchemy."""
+        return str(sqlalchemy.__version__)
+
+    def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
+        """The URI for people to read."""
+        return uri if include_password else masked(uri, mask)
+
+
+class PostgresTransport(Transport):
+    """A PostgreSQL database as a broker, by its own URL.
+
+    Arguments:
+        client: the :class:`kombu.Connection` that it serves.
+    """
+
+    scheme = "postgresql"
