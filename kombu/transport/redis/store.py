@@ -524,7 +524,14 @@ class RedisStore(Store):
         for claim in releases:
             message = parse(claim.raw) or claim.message
             arguments += (claim.field, claim.receipt, returned(message, claim.receipt))
-        self._server.script(self._settle_script, list(books), arguments)
+        self._repeatable(self._settle_script, list(books), arguments)
+
+    def _repeatable(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
+        """Run a script that does nothing the second time, also when the connection is lost."""
+        try:
+            return self._server.script(script, keys, arguments)
+        except exceptions.ConnectionError:
+            return self._server.script(script, keys, arguments)
 
     # ---- messages of owners that are gone
 

@@ -238,7 +238,7 @@ class RedisStreamStore(TopologyKeepingStore):
             for claims_of_kind in kinds:
                 for each in claims_of_kind:
                     arguments += (each.entry, each.count)
-            self._server.script(
+            self._repeatable(
                 self._stream_settle, [stream, self._keys.of_queue("sentry", queue)], arguments
             )
 

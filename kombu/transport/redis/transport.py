@@ -163,6 +163,7 @@ class Transport(virtual.Transport):
         try:
             super().close_connection(connection)
         finally:
+            self.keeper.abandon()
             broker, self._broker = self._broker, None
             if broker is not None:
                 broker.store.close()

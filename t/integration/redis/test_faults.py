@@ -221,3 +221,21 @@ def test_connections_are_few_and_all_are_released(own_server: RedisServer) -> No
     deadline = time.monotonic() + 5
     while len(admin.client_list()) > before:
         assert time.monotonic() < deadline
+
+
+def test_what_a_killed_connection_held_is_given_back_when_it_closes(
+    own_server: RedisServer,
+) -> None:
+    publish(own_server.url, *range(5))
+    connection = Connection(own_server.url)
+    held: list[Any] = []
+    consumer = Consumer(connection.channel(), [QUEUE], on_message=held.append, prefetch_count=5)
+    consumer.consume()
+    while len(held) < 5:
+        connection.drain_events(timeout=5)
+    admin = own_server.client()
+    for kind in ("normal", "pubsub"):
+        admin.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+    connection.collect()
+    assert admin.llen("q") == 5
+    assert admin.hlen("unacked") == 0
