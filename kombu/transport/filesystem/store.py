@@ -20,7 +20,7 @@ from kombu.transport.filesystem.folders import Folder
 from kombu.transport.filesystem.index import Index
 from kombu.transport.filesystem.locks import LOCK_SH, lock
 from kombu.transport.filesystem.names import Clock, Name, check_queue, parse
-from kombu.transport.filesystem.owners import Bells, Owner, is_alive, recover
+from kombu.transport.filesystem.owners import Bells, Owner, held, is_alive, recover
 from kombu.transport.filesystem.queues import Queues
 from kombu.transport.virtual.errors import resource_locked
 from kombu.transport.virtual.policy import QueuePolicy, size_of
@@ -219,6 +219,15 @@ class FilesystemStore(Store):
                 dropped += 1
         return dropped
 
+    def queue_names(self) -> list[str]:
+        self._open()
+        with mapped("list the queues"):
+            return self.queues.names()
+
+    def held(self, queue: str) -> int:
+        self._open()
+        return held(self.reading.claims, queue)
+
     # ---- putting
 
     def put(self, puts: Sequence[Put]) -> None:
@@ -375,7 +384,11 @@ class FilesystemStore(Store):
         Raises:
             ValueError: it holds none.
         """
-        with open(path, "rb") as file:
+        try:
+            file = open(path, "rb")  # noqa: SIM115 - closed below
+        except IsADirectoryError as exc:
+            raise ValueError("a folder") from exc
+        with file:
             with suppress(OSError):  # not every file system has locks
                 lock(file, LOCK_SH)  # 5.7 writes under a lock
             data = file.read()
