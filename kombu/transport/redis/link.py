@@ -19,6 +19,7 @@ from typing import Any
 from redis import exceptions
 
 from kombu.transport.redis.errors import refined
+from kombu.utils.deadlines import time_left
 
 Command = Sequence["str | bytes | int | float"]
 
@@ -110,6 +111,9 @@ class Link:
                 replies: list[Any] = []
                 failure: Exception | None = None
                 for _ in commands:
+                    left = time_left()
+                    if left is not None and not connection.can_read(left):
+                        raise exceptions.TimeoutError("no reply within the time given")
                     try:
                         replies.append(connection.read_response(disconnect_on_error=True))
                     except exceptions.ResponseError as exc:

@@ -9,6 +9,7 @@ from redis.connection import Connection, ConnectionPool, SSLConnection
 from redis.credentials import StreamingCredentialProvider
 from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
 
+from kombu.transport.redis.greeting import greeting_bounded
 from kombu.transport.redis.options import RedisOptions
 
 
@@ -23,7 +24,7 @@ def make_pool(parameters: dict[str, Any]) -> ConnectionPool:
         parameters: as :func:`~kombu.transport.redis.urls.connection_parameters` returns them.
     """
     arguments = dict(parameters)
-    connection_class = arguments.pop("connection_class", Connection)
+    connection_class = greeting_bounded(arguments.pop("connection_class", Connection))
     pool = ConnectionPool(connection_class=connection_class, **arguments)
     if reauthenticates(parameters):
         # The client registers the pool with the provider, which then pushes new tokens.
