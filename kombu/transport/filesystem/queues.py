@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from kombu.log import get_logger
 from kombu.transport.filesystem.control import Control
@@ -54,6 +54,14 @@ class Queues:
         """Forget a queue."""
         self._read.pop(queue, None)
         self._control.remove(self._path(queue))
+
+    def names(self) -> list[str]:
+        """All that are declared."""
+        try:
+            files = os.listdir(self._control.queues)
+        except FileNotFoundError:
+            return []
+        return [unquote(file[: -len(".json")]) for file in files if file.endswith(".json")]
 
     def exists(self, queue: str) -> bool:
         """Whether it is declared."""

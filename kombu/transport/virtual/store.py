@@ -160,6 +160,14 @@ class Store(ABC):
     def purge(self, queue: str) -> int:
         """Drop the ready messages, leave the claimed ones, and return how many went."""
 
+    def queue_names(self) -> Sequence[str] | None:
+        """Names of all queues, of other clients too; ``None`` where they can't be listed."""
+        return None
+
+    def held(self, queue: str) -> int | None:
+        """How many messages consumers, of other clients too, hold; ``None``: not known."""
+        return None
+
     # ---- messages
 
     @abstractmethod

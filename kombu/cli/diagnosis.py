@@ -1,0 +1,218 @@
+"""From an exception to its cause and what mends it, in words."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from amqp.exceptions import AccessRefused, NotAllowed
+
+from kombu.transport import NoSuchTransport
+
+_WRONG_PASSWORD = re.compile(
+    r"invalid username-password|WRONGPASS|Authentication required|NOAUTH|Authentication failed"
+    r"|invalid password|password authentication failed|InvalidClientTokenId"
+    r"|SignatureDoesNotMatch|Access denied for user",
+    re.IGNORECASE,
+)
+_WRONG_VHOST = re.compile(
+    r"DB index is out of range|Database is int between|vhost .* not found"
+    r"|database \S+ does not exist|Unknown database",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What was to be reached.
+
+    Arguments:
+        scheme: the URL's.
+        tls: whether TLS was asked for.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+    vhost: str
+    user: str | None
+    tls: bool
+
+    @property
+    def where(self) -> str:
+        return f"{self.host}:{self.port}" if self.port else self.host
+
+    @property
+    def amqp(self) -> bool:
+        return "amqp" in self.scheme
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Why something failed, and what to do.
+
+    Arguments:
+        kind: a word for programs, e.g. ``wrong-password``.
+    """
+
+    kind: str
+    cause: str
+    mend: str
+
+
+def chain(exc: BaseException) -> Iterator[BaseException]:
+    """An exception and what it was raised from."""
+    seen: set[int] = set()
+    current: BaseException | None = exc
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def diagnose(exc: BaseException, target: Target) -> Diagnosis:
+    """Say why ``exc`` came and what mends it; the first rule that fits any exception of its chain.
+
+    The cause may hold what the broker said: cut secrets out before printing.
+    """
+    causes = list(chain(exc))
+    for rule in (_client, _certificate, _credentials, _vhost, _network):
+        found = rule(causes, target)
+        if found is not None:
+            return found
+    if isinstance(exc, ValueError):
+        return Diagnosis("wrong-value", str(exc), "correct the URL or the option that it names")
+    return Diagnosis(
+        "unknown",
+        f"{type(exc).__name__}: {exc}",
+        "see the server's log; the page of this transport in the documentation lists its limits",
+    )
+
+
+def speaks_tls(target: Target) -> Diagnosis:
+    """The server speaks TLS and plain text was used."""
+    if target.amqp:
+        mend = "use the scheme amqps:// (or --tls), or the plain port (usually 5672)"
+    elif target.scheme == "redis":
+        mend = "use the scheme rediss:// (or --tls), or the server's plain port"
+    else:
+        mend = "use --tls (Connection(ssl=...)), or the server's plain port"
+    return Diagnosis("tls-mismatch", f"the server at {target.where} speaks TLS, the URL does not",
+                     mend)  # fmt: skip
+
+
+def speaks_plain(target: Target) -> Diagnosis:
+    """TLS was used and the server does not speak it."""
+    plain = {"amqps": "amqp://", "rediss": "redis://"}.get(target.scheme, "no TLS")
+    port = " (usually 5671)" if target.amqp else ""
+    return Diagnosis(
+        "tls-mismatch",
+        f"TLS was asked for, but the server at {target.where} does not speak it",
+        f"use the server's TLS port{port}, or {plain} if the network is trusted",
+    )
+
+
+def _client(causes: list[BaseException], target: Target) -> Diagnosis | None:
+    for exc in causes:
+        if isinstance(exc, NoSuchTransport):
+            return Diagnosis(
+                "no-such-transport",
+                str(exc),
+                "check the scheme of the URL; transports of other distributions must be installed",
+            )
+        if isinstance(exc, ImportError):
+            text = str(exc)
+            command = re.search(r"pip install '[^']+'", text)
+            return Diagnosis(
+                "missing-client",
+                text.split(" Install it with:")[0],
+                f"run: {command[0]}" if command else f"install the package of {exc.name!r}",
+            )
+    return None
+
+
+def _certificate(causes: list[BaseException], target: Target) -> Diagnosis | None:
+    for exc in causes:
+        if isinstance(exc, ssl.SSLCertVerificationError):
+            reason = getattr(exc, "verify_message", "") or str(exc)
+            return Diagnosis(
+                "untrusted-certificate",
+                f"the certificate of {target.where} was refused: {reason}",
+                "give the authority that signed it: --tls-ca FILE "
+                "(Connection(ssl={'ca_certs': FILE})), and use the host name that it was made for",
+            )
+        if isinstance(exc, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(exc):
+            return speaks_plain(target)
+    return None
+
+
+def _credentials(causes: list[BaseException], target: Target) -> Diagnosis | None:
+    for exc in causes:
+        refused = isinstance(exc, AccessRefused) and "login" in str(exc).lower()
+        if refused or _WRONG_PASSWORD.search(str(exc)):
+            mend = "check user name and password; quote special characters (@ is %40, / is %2F)"
+            if target.amqp and target.user in (None, "guest"):
+                mend += "; RabbitMQ lets guest in from its own machine only: make a user"
+            elif target.scheme.startswith("redis") and not target.user:
+                mend += "; with a password only, write redis://:PASSWORD@HOST"
+            user = f" for user {target.user!r}" if target.user else ""
+            return Diagnosis(
+                "wrong-password", f"the server at {target.where} refused the login{user}", mend
+            )
+    return None
+
+
+def _vhost(causes: list[BaseException], target: Target) -> Diagnosis | None:
+    for exc in causes:
+        if isinstance(exc, NotAllowed) or _WRONG_VHOST.search(str(exc)):
+            name = target.vhost
+            if target.amqp:
+                mend = (
+                    f"run: rabbitmqctl add_vhost {name} && rabbitmqctl set_permissions -p {name} "
+                    f"{target.user or 'guest'} '.*' '.*' '.*'; or use another name after the "
+                    "host in the URL (// is the virtual host '/')"
+                )
+            elif "redis" in target.scheme:
+                mend = (
+                    "use a database number below the server's 'databases' (usually 16): "
+                    "redis://HOST/0"
+                )
+            else:
+                mend = "create it, or use another name after the host in the URL"
+            return Diagnosis(
+                "wrong-vhost", f"there is no virtual host or database {name!r}: {exc}", mend
+            )
+    return None
+
+
+def _network(causes: list[BaseException], target: Target) -> Diagnosis | None:
+    for exc in causes:
+        if isinstance(exc, socket.gaierror):
+            return Diagnosis(
+                "unknown-host",
+                f"the host name {target.host!r} can't be resolved",
+                "check its spelling, and the name service of this machine",
+            )
+        if isinstance(exc, ConnectionRefusedError) or "refused" in str(exc).lower():
+            return Diagnosis(
+                "dead-port",
+                f"nothing listens at {target.where}",
+                "start the server, or check host and port of the URL",
+            )
+        if isinstance(exc, TimeoutError):
+            return Diagnosis(
+                "no-answer",
+                f"{target.where} did not answer in time",
+                "check that no firewall drops packets and that the server is not stuck; "
+                "--timeout gives it longer",
+            )
+        if isinstance(exc, ConnectionResetError):
+            return Diagnosis(
+                "closed",
+                f"the server at {target.where} closed the connection: {exc}",
+                "check that the port belongs to a server of this kind, and its log",
+            )
+    return None

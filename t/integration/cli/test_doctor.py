@@ -1,0 +1,103 @@
+"""The doctor on real servers: each fault has its cause and its mend named."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from kombu.cli import main
+from t.services.pool import Servers
+
+redis = pytest.mark.server("redis-secure")
+rabbitmq = pytest.mark.server("rabbitmq")
+
+
+def examine(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
+    code = main(["doctor", *arguments, "--json", "--timeout", "4"])
+    out = capsys.readouterr()
+    assert "secret" not in out.out + out.err
+    assert "wrong-pw" not in out.out + out.err
+    return code, json.loads(out.out)
+
+
+def failing(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:
+    code, report = examine(capsys, *arguments)
+    assert (code, report["ok"]) == (1, False)
+    failed: dict[str, str] = report["failed"]
+    return failed
+
+
+@redis
+def test_redis(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    env = servers.env("redis-secure")
+    plain, secure = env["REDIS_AUTH_URL"], env["REDIS_TLS_URL"]
+
+    code, report = examine(capsys, plain)
+    assert (code, report["tls"]) == (0, None)
+    code, report = examine(capsys, secure, "--tls-ca", env["REDIS_TLS_CA"])
+    assert code == 0
+    assert report["tls"].startswith("TLSv1.")
+
+    failed = failing(capsys, plain.replace("secret", "wrong-pw"))
+    assert failed["kind"] == "wrong-password"
+    assert "check user name and password" in failed["mend"]
+    assert failing(capsys, plain.replace(":secret@", ""))["kind"] == "wrong-password"
+
+    failed = failing(capsys, plain.removesuffix("0") + "99")
+    assert failed["kind"] == "wrong-vhost"
+    assert "database number" in failed["mend"]
+
+    failed = failing(capsys, secure.replace("rediss", "redis"))
+    assert failed["kind"] == "tls-mismatch"
+    assert "rediss://" in failed["mend"]
+    failed = failing(capsys, plain.replace("redis:", "rediss:"))
+    assert failed["kind"] == "tls-mismatch"
+
+    failed = failing(capsys, secure)
+    assert failed["kind"] == "untrusted-certificate"
+    assert "--tls-ca" in failed["mend"]
+
+
+@rabbitmq
+def test_rabbitmq(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    env = servers.env("rabbitmq")
+    plain, secure = env["RABBITMQ_URL"], env["RABBITMQ_TLS_URL"]
+
+    code, report = examine(capsys, plain)
+    assert code == 0
+    assert report["server"].startswith("RabbitMQ ")
+    code, report = examine(capsys, secure, "--tls-ca", env["RABBITMQ_TLS_CA"])
+    assert code == 0
+    assert report["tls"].startswith("TLSv1.")
+
+    failed = failing(capsys, plain.replace("guest:guest", "guest:wrong-pw"))
+    assert failed["kind"] == "wrong-password"
+    assert "'guest'" in failed["cause"]
+
+    failed = failing(capsys, plain.removesuffix("/") + "no-such-vhost")
+    assert failed["kind"] == "wrong-vhost"
+    assert "rabbitmqctl add_vhost no-such-vhost" in failed["mend"]
+
+    failed = failing(capsys, secure.replace("amqps", "amqp"))
+    assert failed["kind"] == "tls-mismatch"
+    assert "amqps://" in failed["mend"]
+    assert failing(capsys, plain.replace("amqp:", "amqps:"))["kind"] == "tls-mismatch"
+    assert failing(capsys, secure)["kind"] == "untrusted-certificate"
+
+
+@rabbitmq
+def test_queues_and_publishing(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    url = servers.env("rabbitmq")["RABBITMQ_URL"]
+    assert main(["publish", url, "no-such-queue", "1"]) == 1
+    assert "kombu declare" in capsys.readouterr().err
+    assert main(["declare", url, "cli-tasks", "--json"]) == 0
+    assert main(["publish", url, "cli-tasks", "1", "2", "3", "--json"]) == 0
+    assert main(["queues", url, "cli-tasks", "no-such-queue", "--json"]) == 1
+    assert main(["consume", url, "cli-tasks", "-n", "2", "--json"]) == 0
+    assert main(["purge", url, "cli-tasks", "--yes", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[2] == {"queue": "cli-tasks", "ready": 3, "unacked": None, "consumers": 0}
+    assert [each["body"] for each in lines[3:5]] == [1, 2]
+    assert lines[5] == {"queue": "cli-tasks", "purged": 1}

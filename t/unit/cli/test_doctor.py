@@ -1,0 +1,93 @@
+"""The doctor, where no server is needed; see t/integration/cli for those that need one."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+
+import pytest
+
+from kombu.cli import main
+from kombu.cli.diagnosis import Target, diagnose
+
+
+def examine(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict]:
+    code = main(["doctor", *arguments, "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_a_healthy_broker(capsys: pytest.CaptureFixture[str]) -> None:
+    code, report = examine(capsys, "memory://localhost/doctor")
+    assert (code, report["ok"]) == (0, True)
+    assert report["round_trip_ms"] >= 0
+    assert {"direct", "leases", "priority"} <= set(report["features"])
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_dead_port(capsys: pytest.CaptureFixture[str], scheme: str) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        code, report = examine(capsys, f"{scheme}://:hidden-pw@127.0.0.1:{port}/")
+    assert code == 1
+    assert report["failed"]["kind"] == "dead-port"
+    assert f"127.0.0.1:{port}" in report["failed"]["cause"]
+    assert "start the server" in report["failed"]["mend"]
+    assert "hidden-pw" not in json.dumps(report)
+
+
+def test_a_server_that_does_not_speak_tls(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            for _ in range(2):
+                peer, _ = server.accept()
+                with peer:
+                    peer.settimeout(5)
+                    if peer.recv(1):
+                        peer.sendall(b"-ERR what is this\r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        port = server.getsockname()[1]
+        code, report = examine(capsys, f"rediss://127.0.0.1:{port}/0", "--timeout", "2")
+        thread.join(10)
+    assert (code, report["failed"]["kind"]) == (1, "tls-mismatch")
+    assert "redis://" in report["failed"]["mend"]
+
+
+def test_a_misspelt_scheme(capsys: pytest.CaptureFixture[str]) -> None:
+    code, report = examine(capsys, "rediz://localhost")
+    assert (code, report["failed"]["kind"]) == (1, "no-such-transport")
+    assert "redis" in report["failed"]["cause"]
+
+
+def test_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "memory://"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("ok ") for line in lines)
+    assert lines[-1].startswith("ok    round trip:")
+
+
+TARGET = Target("amqp", "broker.example", 5672, "/", "app", False)
+
+
+@pytest.mark.parametrize(
+    ("exc", "kind"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "unknown-host"),
+        (TimeoutError("timed out"), "no-answer"),
+        (ConnectionResetError(104, "reset"), "closed"),
+        (ValueError("the port is no number"), "wrong-value"),
+        (RuntimeError("else"), "unknown"),
+    ],
+)
+def test_causes(exc: Exception, kind: str) -> None:
+    wrapped = OSError("outer")
+    wrapped.__cause__ = exc
+    direct = diagnose(exc, TARGET)
+    assert direct.kind == kind
+    assert direct.mend
+    if kind not in ("unknown", "wrong-value"):
+        assert diagnose(wrapped, TARGET).kind == kind
