@@ -38,28 +38,38 @@ class Node:
         """
         if not self.tracks:
             return False
-        self.listener.subscribe([INVALIDATE.decode(), *channels])
-        if not self.is_listening:
+        for attempt in (1, 2):
+            self.listener.subscribe([INVALIDATE.decode(), *channels])
+            if self.is_listening:
+                return True
             try:
                 # Without NOLOOP: another thread of ours may wait for what this link puts.
                 self.link.call(
                     "CLIENT", "TRACKING", "ON", "REDIRECT", self.listener.client_id, "OPTIN"
                 )
             except exceptions.ResponseError as exc:
-                if isinstance(exc, exceptions.ReadOnlyError) or "does not exist" in str(exc):
-                    # Link and listener are not on the same server any more: connect again.
-                    self.listener.drop()
+                if isinstance(exc, exceptions.ReadOnlyError):
+                    raise
+                if "does not exist" not in str(exc):
+                    self._give_up_tracking(exc)
+                    return False
+                # The listener's connection is gone, or on another server than the link's.
+                self.listener.drop()
+                if attempt == 2:
                     raise exceptions.ConnectionError("the server changed") from exc
-                self.tracks = False
-                logger.warning(
-                    "the Redis server does not announce changed keys (%s): looking for messages "
-                    "in intervals of up to a second instead",
-                    exc,
-                )
-                self.listener.close()
-                return False
-            self._tracking = (self.link.generation, self.listener.generation)
-        return True
+            else:
+                self._tracking = (self.link.generation, self.listener.generation)
+                return True
+        return False
+
+    def _give_up_tracking(self, reason: Exception) -> None:
+        self.tracks = False
+        logger.warning(
+            "the Redis server does not announce changed keys (%s): looking for messages in "
+            "intervals of up to a second instead",
+            reason,
+        )
+        self.listener.close()
 
     @property
     def is_listening(self) -> bool:
