@@ -40,7 +40,7 @@ class Limits:
             sa.select(table.c.id).where(table.c.id == queue).with_for_update(key_share=True)
         )
 
-    def _waiting(self, connection: sa.Connection, queue: int) -> sa.CursorResult[Any]:
+    def _waiting(self, connection: sa.Connection, queue: int) -> Any:
         """Ids and payloads of the messages in a queue, the newest first."""
         message = self.database.tables.message
         return connection.execute(

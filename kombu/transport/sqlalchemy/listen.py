@@ -16,7 +16,7 @@ from amqp.exceptions import RecoverableConnectionError
 from sqlalchemy.exc import DBAPIError
 
 from kombu.transport.sqlalchemy.database import Database
-from kombu.transport.sqlalchemy.wake import Source
+from kombu.transport.waking import Source
 
 logger = logging.getLogger(__name__)
 

@@ -31,8 +31,9 @@ from kombu.transport.sqlalchemy.leases import (
 from kombu.transport.sqlalchemy.limits import Limits
 from kombu.transport.sqlalchemy.listen import DRIVERS, Announcer, Listening
 from kombu.transport.sqlalchemy.queues import QueueInfo, Queues, ReadyQueue
-from kombu.transport.sqlalchemy.wake import FileTimes, Polling, Source, Waker
+from kombu.transport.sqlalchemy.watch import FileTimes
 from kombu.transport.virtual.store import Claim, Discard, PartialPutError, Put, QueueSpec, Store
+from kombu.transport.waking import Polling, Source, Waker
 from kombu.utils.json import dumps
 
 logger = logging.getLogger(__name__)

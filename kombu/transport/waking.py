@@ -1,8 +1,7 @@
-"""Waking a waiting consumer: by notification where the database has them, else by looking."""
+"""Waking a waiting consumer: by notification where a backend has them, else by looking."""
 
 from __future__ import annotations
 
-import os
 import selectors
 import socket
 import threading
@@ -11,8 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 SHORTEST_PAUSE = 0.001
-#: Longest pause between two looks at the times of SQLite's files, which cost next to nothing.
-FILE_PAUSE = 0.02
 
 
 class Source(ABC):
@@ -38,7 +35,7 @@ class Source(ABC):
 
 
 class Polling(Source):
-    """Asks the database.
+    """Asks the backend.
 
     Arguments:
         ask: whether a claim on one of the queues may succeed.
@@ -55,40 +52,6 @@ class Polling(Source):
 
     def look(self, queues: Sequence[str]) -> bool:
         return self._ask(queues)
-
-
-class FileTimes(Source):
-    """Watches SQLite's file and its journal for writes of any process.
-
-    Arguments:
-        path: of the database.
-        interval: longest pause of the transport, seconds.
-    """
-
-    def __init__(self, path: str, interval: Callable[[], float]) -> None:
-        self._paths = (path, f"{path}-wal")
-        self._interval = interval
-        self._seen: tuple[tuple[int, int], ...] | None = None
-
-    @property
-    def longest_pause(self) -> float:  # type: ignore[override]
-        return min(self._interval(), FILE_PAUSE)
-
-    def _times(self) -> tuple[tuple[int, int], ...]:
-        found = []
-        for path in self._paths:
-            try:
-                status = os.stat(path)
-            except FileNotFoundError:
-                found.append((0, 0))
-            else:
-                found.append((status.st_mtime_ns, status.st_size))
-        return tuple(found)
-
-    def look(self, queues: Sequence[str]) -> bool:
-        times = self._times()
-        changed, self._seen = times != self._seen, times
-        return changed
 
 
 class Waker:

@@ -1,0 +1,18 @@
+"""What psycopg's exceptions mean."""
+
+from __future__ import annotations
+
+import psycopg
+
+from kombu.transport.errors import ErrorRow, ErrorTable
+
+ERRORS = ErrorTable(
+    [
+        ErrorRow(psycopg.OperationalError, "connection"),
+        ErrorRow(psycopg.InterfaceError, "connection"),
+        ErrorRow(psycopg.DataError, "channel", recoverable=False),
+        ErrorRow(psycopg.ProgrammingError, "channel", recoverable=False),
+        ErrorRow(psycopg.NotSupportedError, "channel", recoverable=False),
+        ErrorRow(psycopg.Error, "channel"),
+    ]
+)

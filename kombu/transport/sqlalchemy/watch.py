@@ -1,0 +1,45 @@
+"""Noticing that another process wrote to a SQLite file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from kombu.transport.waking import Source
+
+#: Longest pause between two looks at the files' times, which cost next to nothing.
+FILE_PAUSE = 0.02
+
+
+class FileTimes(Source):
+    """Watches SQLite's file and its journal for writes of any process.
+
+    Arguments:
+        path: of the database.
+        interval: longest pause of the transport, seconds.
+    """
+
+    def __init__(self, path: str, interval: Callable[[], float]) -> None:
+        self._paths = (path, f"{path}-wal")
+        self._interval = interval
+        self._seen: tuple[tuple[int, int], ...] | None = None
+
+    @property
+    def longest_pause(self) -> float:  # type: ignore[override]
+        return min(self._interval(), FILE_PAUSE)
+
+    def _times(self) -> tuple[tuple[int, int], ...]:
+        found = []
+        for path in self._paths:
+            try:
+                status = os.stat(path)
+            except FileNotFoundError:
+                found.append((0, 0))
+            else:
+                found.append((status.st_mtime_ns, status.st_size))
+        return tuple(found)
+
+    def look(self, queues: Sequence[str]) -> bool:
+        times = self._times()
+        changed, self._seen = times != self._seen, times
+        return changed
