@@ -16,6 +16,7 @@ from t.services.pool import Servers
 @pytest.mark.server("sqs")
 class TestSQS(TransportConformance):
     features = Transport.features
+    many = 60
     deviations: ClassVar = {
         "test_shorter_delay_overtakes": "SQS counts delays in whole seconds",
     }

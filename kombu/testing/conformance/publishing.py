@@ -36,8 +36,8 @@ class Publishing(Conformance):
         assert harness.take(queue(channel), 1) == ["x"]
 
     def test_many_messages(self, harness: Harness, channel: Any, queue: Any) -> None:
-        harness.put(channel, queue, *range(300))
-        assert sorted(harness.take(queue, 300)) == list(range(300))
+        harness.put(channel, queue, *range(self.many))
+        assert sorted(harness.take(queue, self.many)) == list(range(self.many))
 
     def test_published_is_visible_to_other_connections(
         self, harness: Harness, channel: Any, queue: Any
@@ -111,13 +111,13 @@ class Batches(Conformance):
     def test_batch_arrives_in_order(self, harness: Harness, channel: Any, queue: Any) -> None:
         producer = channel.Producer()
         with producer.batch():
-            for number in range(250):
+            for number in range(self.many):
                 producer.publish(number, exchange="", routing_key=queue.name)
-        harness.has_size(queue, 250)
-        payloads = harness.take(queue, 250)
-        assert sorted(payloads) == list(range(250))
+        harness.has_size(queue, self.many)
+        payloads = harness.take(queue, self.many)
+        assert sorted(payloads) == list(range(self.many))
         if self.declared.ordered:
-            assert payloads == list(range(250))
+            assert payloads == list(range(self.many))
 
     def test_batch_to_several_queues(self, harness: Harness, channel: Any, queue: Any) -> None:
         exchange = harness.exchange(channel, "direct")

@@ -54,6 +54,9 @@ class Selected:
     #: The harness can restart the server (``Harness(restart=...)``).
     restartable: ClassVar[bool] = False
 
+    #: How many messages "many" is; fewer for a backend that is slow to reach.
+    many: ClassVar[int] = 300
+
     #: Tests that the transport can't pass -> why not, for the documentation. Not for bugs: for
     #: what a published storage format or the backend itself rules out.
     deviations: ClassVar[Mapping[str, str]] = {}
