@@ -85,6 +85,8 @@ class RedisStore(Store):
         self._expiry: dict[str, int] = {}
         self._policies: dict[str, QueuePolicy | None] = {}
         self._crowded: set[str] = set()
+        #: Run before each wait, by whoever has something to look after.
+        self.chores: list[Callable[[], None]] = []
         #: Arguments of a queue that another client declared, where somebody keeps them.
         self.find_arguments: Callable[[str], Mapping[str, Any] | None] | None = None
         self._complained: set[str] = set()
@@ -554,6 +556,8 @@ class RedisStore(Store):
             return self.waker.wait(queues, timeout, self._chore)
 
     def _chore(self) -> float:
+        for chore in self.chores:
+            chore()
         if self.lease is None:
             return 3600.0
         if self.sweep_if_due():

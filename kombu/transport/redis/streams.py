@@ -247,6 +247,8 @@ class RedisStreamStore(TopologyKeepingStore):
         return 0
 
     def _chore(self) -> float:
+        for chore in self.chores:
+            chore()
         now = time.monotonic()
         if now >= self._sweep_at:
             # A claim looks; the dispatcher makes one when it is woken.

@@ -8,6 +8,7 @@ no look-up.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -38,6 +39,23 @@ local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 redis.call('ZADD', KEYS[2], 'GT', string.format('%.0f', now + tonumber(ARGV[3])), ARGV[2])
 """
+
+
+#: Deletes tables of bindings whose deadline has passed, as published peers do.
+_SWEEP = """
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now),
+  'LIMIT', 0, ARGV[3])
+for _, exchange in ipairs(over) do
+  if redis.call('EXISTS', ARGV[2] .. exchange) == 0 then redis.call('DEL', ARGV[1] .. exchange) end
+  redis.call('ZREM', KEYS[1], exchange)
+end
+return #over
+"""
+
+_SWEEP_PAUSE = 60.0
+_SWEEP_MOST = 100
 
 
 class TrackedReads:
@@ -131,6 +149,8 @@ class RedisTopology(TopologyStore):
 
     def __init__(self, backend: Callable[[], Backend]) -> None:
         self._backend = backend
+        self._expiring: dict[tuple[str, str, str, str], tuple[int, float]] = {}
+        self._next_sweep = 0.0
 
     @property
     def _server(self) -> Server:
@@ -155,6 +175,8 @@ class RedisTopology(TopologyStore):
         with mapped(f"bind queue {queue!r} to exchange {exchange!r}"):
             if expires and not self._keys.tagged:
                 ttl = max(int(expires) * _EXPIRES_FACTOR, _SHORTEST_TABLE_TTL)
+                made = (exchange, routing_key, pattern, queue)
+                self._expiring[made] = (ttl, time.monotonic() + ttl / 3000)
                 self._server.call(
                     table, "EVAL", _REFRESH, 2, table, self._keys.deadlines, member, exchange, ttl
                 )
@@ -166,7 +188,31 @@ class RedisTopology(TopologyStore):
                 )
         self._reads.forget(table)
 
+    def maintain(self) -> None:
+        """For consumers, from time to time: keep our expiring bindings, drop overdue tables."""
+        if not self._expiring:
+            return
+        now = time.monotonic()
+        for (exchange, routing_key, pattern, queue), (_, due) in list(self._expiring.items()):
+            if now >= due:
+                self.bind(exchange, routing_key, pattern, queue)
+        if now >= self._next_sweep:
+            self._next_sweep = now + _SWEEP_PAUSE
+            keys = self._keys
+            with mapped("sweep bindings"):
+                self._server.call(
+                    keys.deadlines,
+                    "EVAL",
+                    _SWEEP,
+                    1,
+                    keys.deadlines,
+                    keys.binding_prefix,
+                    keys.permanent_prefix,
+                    _SWEEP_MOST,
+                )
+
     def unbind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        self._expiring.pop((exchange, routing_key, pattern, queue), None)
         member = self._member(routing_key, pattern, queue)
         table = self._keys.bindings(exchange)
         with mapped(f"unbind queue {queue!r} from exchange {exchange!r}"):

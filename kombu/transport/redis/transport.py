@@ -46,6 +46,7 @@ class Transport(virtual.Transport):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._broker: Broker | None = None
         self._seeds: list[tuple[str, int]] = []
+        self._shared = RedisTopology(self._backend)
         super().__init__(*args, **kwargs)
         client = self.client
         overridden = {**self._channel_attributes(), **target_of(client).options}
@@ -72,6 +73,7 @@ class Transport(virtual.Transport):
         """The connection to the server, made when first asked for."""
         if self._broker is None:
             self._broker = self._connect()
+            self._broker.store.chores.append(self._shared.maintain)
         return self._broker
 
     def _parameters(self) -> dict[str, Any]:
@@ -154,7 +156,7 @@ class Transport(virtual.Transport):
 
     def create_topology(self) -> Topology:
         """Shared by all clients of the server."""
-        return Topology(vhost=self._vhost(), shared=RedisTopology(self._backend))
+        return Topology(vhost=self._vhost(), shared=self._shared)
 
     def _backend(self) -> Backend:
         return self.broker.backend()

@@ -301,3 +301,23 @@ def test_remote_control_both_ways(
             continue
     consumer.cancel()
     assert caller.line()["replies"] == [{"new": {"ok": "new"}}]
+
+
+def test_bindings_of_expiring_queues_are_kept_by_consumers_and_swept_when_overdue(
+    connect: Callable[..., Connection], server: RedisServer, options: dict[str, Any]
+) -> None:
+    connection = connect()
+    queue = Queue("e", Exchange("ex", "direct"), "k", expires=30)
+    queue(connection.channel()).declare()
+    admin = server.client()
+    prefix = options.get("global_keyprefix", "")
+    deadlines = f"{prefix}_kombu.binding_deadlines"
+    deadline = admin.zscore(deadlines, "ex")
+    assert deadline / 1000 - time.time() == pytest.approx(3600, abs=30)
+    assert not admin.exists(f"{prefix}_kombu.binding_permanent.ex")
+    # a table whose consumers are gone
+    admin.sadd(f"{prefix}_kombu.binding.old", "k\x06\x16\x06\x16q")
+    admin.zadd(deadlines, {"old": 1})
+    assert receive(connection, queue, 1, seconds=0.3) == []
+    assert not admin.exists(f"{prefix}_kombu.binding.old")
+    assert admin.exists(f"{prefix}_kombu.binding.ex")
