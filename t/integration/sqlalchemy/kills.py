@@ -1,0 +1,165 @@
+"""Kills consumers of an SQL broker with SIGKILL and counts what was lost.
+
+``python -m t.integration.sqlalchemy.kills sqlite:////tmp/trial.db --messages 5000 --kills 60``
+
+Consumers write a message's number to a file of their own before they acknowledge it. A message
+that no consumer ever wrote down is lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kombu import Connection, Queue
+
+QUEUE = "kills"
+CONSUMERS = 3
+LEASE = 2.0
+
+
+class Outcome(NamedTuple):
+    """What was seen."""
+
+    messages: int
+    kills: int
+    lost: int
+    repeated: int
+    left: int
+    seconds: float
+
+
+def connect(url: str) -> Any:
+    return Connection(f"sqla+{url}", transport_options={"lease": LEASE})
+
+
+def consume(url: str, notes: Path) -> None:
+    """What a consumer process does until it is killed."""
+    with connect(url) as connection, open(notes, "ab", buffering=0) as file:
+        channel = connection.channel()
+
+        def received(message: Any) -> None:
+            file.write(f"{message.payload}\n".encode())
+            message.ack()
+
+        consumer = channel.Consumer([Queue(QUEUE)(channel)], on_message=received)
+        consumer.qos(prefetch_count=20)
+        consumer.consume()
+        while True:
+            connection.drain_events()
+
+
+class Trial:
+    """One run.
+
+    Arguments:
+        url: of an empty database.
+        folder: for the consumers' notes.
+        messages: how many are sent.
+        kills: how many consumers are killed while they work.
+    """
+
+    def __init__(self, url: str, folder: Path, messages: int, kills: int) -> None:
+        self.url = url
+        self.folder = folder
+        self.messages = messages
+        self.kills = kills
+        self._running: list[tuple[subprocess.Popen[bytes], Path]] = []
+        self._started = 0
+        self._dice = random.Random(7)
+
+    def run(self) -> Outcome:
+        """Send, kill, wait for the rest, count."""
+        begun = time.monotonic()
+        with connect(self.url) as connection:
+            channel = connection.channel()
+            Queue(QUEUE)(channel).declare()
+            producer = connection.Producer()
+            for number in range(self.messages):
+                producer.publish(number, exchange="", routing_key=QUEUE)
+        try:
+            for _ in range(CONSUMERS):
+                self._start()
+            share = max(self.messages // (self.kills + 2), 1)
+            for number in range(self.kills):
+                self._until(share * (number + 1))
+                self._kill()
+                self._start()
+            self._until(self.messages)
+        finally:
+            for process, _ in self._running:
+                process.terminate()
+                process.wait()
+        noted = self._noted()
+        lost = set(range(self.messages)) - set(noted)
+        with connect(self.url) as connection:
+            time.sleep(LEASE)  # what the last ones held and had not acknowledged
+            left = Queue(QUEUE)(connection.channel()).queue_declare(passive=True)[1]
+        return Outcome(
+            self.messages,
+            self.kills,
+            len(lost),
+            len(noted) - len(set(noted)),
+            int(left),
+            time.monotonic() - begun,
+        )
+
+    def _start(self) -> None:
+        self._started += 1
+        notes = self.folder / f"notes-{self._started}"
+        notes.touch()
+        command = [sys.executable, "-m", __name__ if __spec__ is None else __spec__.name]
+        process = subprocess.Popen([*command, self.url, "--consume", str(notes)])
+        self._running.append((process, notes))
+
+    def _kill(self) -> None:
+        time.sleep(self._dice.random() * 0.02)
+        working = [each for each in self._running if each[1].stat().st_size]
+        victim = self._dice.choice(working or self._running)
+        victim[0].send_signal(signal.SIGKILL)
+        victim[0].wait()
+        self._running.remove(victim)
+
+    def _until(self, count: int, patience: float = 30.0) -> None:
+        """Wait until so many messages are noted, or nothing has come for a while."""
+        last, since = -1, time.monotonic()
+        while (noted := len(set(self._noted()))) < count:
+            if noted != last:
+                last, since = noted, time.monotonic()
+            elif time.monotonic() - since > patience:
+                return
+            time.sleep(0.05)
+
+    def _noted(self) -> list[int]:
+        return [
+            int(line)
+            for path in self.folder.glob("notes-*")
+            for line in path.read_bytes().split(b"\n")[:-1]
+        ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("--messages", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--consume", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.consume:
+        consume(given.url, given.consume)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = Trial(given.url, Path(folder), given.messages, given.kills).run()
+    print(outcome)
+    return 1 if outcome.lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
