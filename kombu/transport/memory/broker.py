@@ -9,67 +9,73 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Literal
 
+from kombu.transport.virtual.envelope import EXPIRES_AT
 from kombu.transport.virtual.policy import QueuePolicy
-from kombu.transport.virtual.store import Envelope, QueueSpec
+from kombu.transport.virtual.store import Claim, Envelope, QueueSpec
 from kombu.transport.virtual.topology import Topology
 
 
-class Item:
-    """One message in one queue; never changed once it was taken out of it."""
+class Item(Claim):
+    """One message in one queue, and the claim on it once it was taken out.
 
-    __slots__ = (
-        "deliveries",
-        "expires_at",
-        "gone",
-        "key",
-        "message",
-        "queue",
-        "ready_at",
-        "size",
-    )
+    Which claim is meant is told by the object itself: a message that returns gets a new one.
+    """
+
+    __slots__ = ("expires_at", "gone", "home", "number", "priority", "ready_at", "size")
 
     def __init__(
         self,
-        queue: MemoryQueue,
+        home: MemoryQueue,
         message: Envelope,
-        key: tuple[int, int],
+        priority: int,
+        number: int,
         ready_at: float | None,
         expires_at: float | None,
-        size: int = 0,
-        deliveries: int = 0,
     ) -> None:
-        self.queue = queue
+        self.queue = home.name
         self.message = message
-        #: Priority and age.
-        self.key = key
+        self.receipt = number
+        self.redelivered = False
+        self.deliveries = 0
+        self.home = home
+        self.priority = priority
+        #: Its age: less is older.
+        self.number = number
         self.ready_at = ready_at
         self.expires_at = expires_at
-        self.size = size
-        self.deliveries = deliveries
+        self.size = 0
         #: Whether it was taken out; what is gone may stay in the heaps for a while.
         self.gone = False
 
     def returned(self) -> Item:
         """The same message to put back, delivered once more."""
-        return Item(
-            self.queue,
-            self.message,
-            self.key,
-            None,
-            self.expires_at,
-            self.size,
-            self.deliveries + 1,
-        )
+        item = Item(self.home, self.message, self.priority, self.number, None, self.expires_at)
+        item.size = self.size
+        item.redelivered = True
+        item.deliveries = self.deliveries + 1
+        return item
 
 
 class MemoryQueue:
     """Ready messages by priority and age, and those that are held back."""
 
-    __slots__ = ("_delayed", "_levels", "_present", "bytes", "count", "name", "policy", "waiters")
+    __slots__ = (
+        "_delayed",
+        "_levels",
+        "_present",
+        "bounded",
+        "bytes",
+        "count",
+        "name",
+        "policy",
+        "waiters",
+    )
 
     def __init__(self, spec: QueueSpec) -> None:
         self.name = spec.name
         self.policy = QueuePolicy.of(spec.arguments)
+        #: Its policy, if that sets a maximum length.
+        self.bounded = self.policy if self.policy is not None and self.policy.bounded else None
         self.count = 0
         self.bytes = 0
         #: Events of those who wait for messages of this queue.
@@ -81,15 +87,15 @@ class MemoryQueue:
 
     def add(self, item: Item) -> None:
         """Make a message ready, and wake who waits for it."""
-        priority, number = item.key
+        priority, number = item.priority, item.number
         level = self._levels.get(priority)
         if level is None:
             level = self._levels[priority] = deque()
-        if not level or level[-1].key[1] < number:
+        if not level or level[-1].number < number:
             level.append(item)
         else:
             # One that returns takes its old place, which is near the head.
-            place = next(at for at, other in enumerate(level) if other.key[1] > number)
+            place = next(at for at, other in enumerate(level) if other.number > number)
             level.insert(place, item)
         self._present |= 1 << priority
         self.count += 1
@@ -99,7 +105,7 @@ class MemoryQueue:
 
     def hold_back(self, item: Item, until: float) -> None:
         """Keep a message until its time has come."""
-        heapq.heappush(self._delayed, (until, item.key[1], item))
+        heapq.heappush(self._delayed, (until, item.number, item))
         for waiter in self.waiters:
             waiter.set()
 
@@ -111,7 +117,9 @@ class MemoryQueue:
             while level:
                 item = level.popleft()
                 if not item.gone:
-                    self.remove(item)
+                    item.gone = True
+                    self.count -= 1
+                    self.bytes -= item.size
                     return item
             self._present &= ~(1 << priority)
         return None
@@ -148,6 +156,12 @@ class MemoryQueue:
         while delayed and delayed[0][0] <= now:
             self.add(heapq.heappop(delayed)[2])
         return delayed[0][0] if delayed else None
+
+    def age(self, seconds: float) -> None:
+        """Bring nearer what is held back, and wake who waits; call with the lock held."""
+        self._delayed = [(until - seconds, number, item) for until, number, item in self._delayed]
+        for waiter in self.waiters:
+            waiter.set()
 
     def _items(self) -> Iterator[Item]:
         for priority in sorted(self._levels, reverse=True):
@@ -192,8 +206,22 @@ class MemoryBroker:
         while self.due and self.due[0][0] <= now:
             item = heapq.heappop(self.due)[2]
             if not item.gone:
-                item.queue.remove(item)
+                item.home.remove(item)
                 self.discards.append(("expired", item))
+
+    def age(self, seconds: float) -> None:
+        """Let everything that waits for its time be ``seconds`` older, for tests."""
+        with self.lock:
+            for _, _, item in self.due:
+                if item.expires_at is not None:
+                    item.expires_at -= seconds
+                    item.message["properties"][EXPIRES_AT] = item.expires_at
+            self.due = [(at - seconds, number, item) for at, number, item in self.due]
+            for queue in self.queues.values():
+                queue.age(seconds)
+        with self.topology.lock:
+            for record in self.topology.queues.values():
+                record.last_used -= seconds
 
     def expires(self, item: Item) -> None:
         """Look after a message's time; call with the lock held."""
@@ -215,6 +243,13 @@ class Registry:
             if broker is None:
                 broker = self._brokers[name] = MemoryBroker(name)
             return broker
+
+    def forget(self, vhost: str) -> None:
+        """Empty one broker and let go of it."""
+        with self._lock:
+            broker = self._brokers.pop(vhost, None)
+        if broker is not None:
+            broker.clear()
 
     def reset(self, vhost: str | None = None) -> None:
         """Empty one broker, or all."""

@@ -22,7 +22,7 @@ from kombu.transport.virtual.store import (
     Store,
 )
 
-#: Ages and receipts.
+#: Ages.
 _numbers = itertools.count(1)
 
 
@@ -52,7 +52,7 @@ class MemoryStore(Store):
 
     def __init__(self, broker: MemoryBroker) -> None:
         self.broker = broker
-        self._claims: dict[int, Item] = {}
+        self._claims: set[Claim] = set()
         self._wake = threading.Event()
         self._interrupted = False
         self._closed = False
@@ -101,6 +101,10 @@ class MemoryStore(Store):
 
     def put(self, puts: Sequence[Put]) -> None:
         broker = self._open()
+        if len(puts) == 1:
+            with broker.lock:
+                self._put_one(broker, puts[0])
+            return
         failed: dict[int, BaseException] = {}
         with broker.lock:
             for index, put in enumerate(puts):
@@ -109,62 +113,52 @@ class MemoryStore(Store):
                 except QueueFull as exc:
                     failed[index] = exc
         if failed:
-            if len(puts) == 1:
-                raise failed[0]
             raise PartialPutError(failed)
 
     def _put_one(self, broker: MemoryBroker, put: Put) -> None:
-        queue = broker.queues.get(put.queue) or broker.queue(put.queue)
-        item = Item(
-            queue, put.message, (put.priority, next(_numbers)), put.ready_at, put.expires_at
-        )
-        policy = queue.policy
-        if policy is not None and policy.bounded:
-            item.size = size_of(put.message)
-            if policy.overflow != "drop-head" and queue.over(policy, 1, item.size):
-                if policy.overflow == "reject-publish-dlx":
+        name, message, priority, ready_at, expires_at = put
+        queue = broker.queues.get(name) or broker.queue(name)
+        item = Item(queue, message, priority, next(_numbers), ready_at, expires_at)
+        bounded = queue.bounded
+        if bounded is not None:
+            item.size = size_of(message)
+            if bounded.overflow != "drop-head" and queue.over(bounded, 1, item.size):
+                if bounded.overflow == "reject-publish-dlx":
                     broker.discards.append(("maxlen", item))
-                raise QueueFull(f"queue {put.queue!r} is full")
-        if put.ready_at is not None:
-            queue.hold_back(item, put.ready_at)
+                raise QueueFull(f"queue {name!r} is full")
+        if ready_at is not None:
+            queue.hold_back(item, ready_at)
         else:
             queue.add(item)
-            if policy is not None and policy.bounded:
-                while queue.over(policy):
+            if bounded is not None:
+                while queue.over(bounded):
                     oldest = queue.take()
                     if oldest is not None:
                         broker.discards.append(("maxlen", oldest))
-        if put.expires_at is not None:
+        if expires_at is not None:
             broker.expires(item)
 
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
         broker = self._open()
         claims: list[Claim] = []
         with broker.lock:
-            now = time.time()
             if broker.due:
-                broker.expire(now)
+                broker.expire(time.time())
             for name in queues:
                 queue = broker.queues.get(name)
                 if queue is None:
                     continue
                 if queue.delaying:
-                    queue.mature(now)
+                    queue.mature(time.time())
                 while len(claims) < limit:
                     item = queue.take()
                     if item is None:
                         break
-                    claims.append(self._hold(item))
+                    claims.append(item)
                 if len(claims) >= limit:
                     break
+            self._claims.update(claims)
         return claims
-
-    def _hold(self, item: Item) -> Claim:
-        claim = Claim(
-            item.queue.name, item.message, next(_numbers), item.deliveries > 0, item.deliveries
-        )
-        self._claims[claim.receipt] = item
-        return claim
 
     def sweep(self, limit: int) -> list[Discard]:
         broker = self._open()
@@ -173,7 +167,8 @@ class MemoryStore(Store):
         with broker.lock:
             broker.expire(time.time())
             taken, broker.discards = broker.discards[:limit], broker.discards[limit:]
-            return [Discard(reason, self._hold(item)) for reason, item in taken]
+            self._claims.update(item for _, item in taken)
+            return [Discard(reason, item) for reason, item in taken]
 
     def settle(
         self,
@@ -181,25 +176,27 @@ class MemoryStore(Store):
         releases: Sequence[Claim] = (),
         rejects: Sequence[Claim] = (),
     ) -> None:
-        self._open()
-        claims = self._claims
+        if self._closed:
+            self._open()
+        held = self._claims
         for claim in acks:
-            claims.pop(claim.receipt, None)
+            held.discard(claim)
         for claim in rejects:
-            claims.pop(claim.receipt, None)
+            held.discard(claim)
         if releases:
-            self._release([claim.receipt for claim in releases])
+            self._release(releases)
 
-    def _release(self, receipts: Sequence[int]) -> None:
+    def _release(self, claims: Sequence[Claim]) -> None:
         broker = self.broker
         with broker.lock:
-            for receipt in receipts:
-                item = self._claims.pop(receipt, None)
-                if item is None or broker.queues.get(item.queue.name) is not item.queue:
+            for claim in claims:
+                if not isinstance(claim, Item) or claim not in self._claims:
                     continue
-                item = item.returned()
-                item.queue.add(item)
-                broker.expires(item)
+                self._claims.discard(claim)
+                if broker.queues.get(claim.queue) is claim.home:
+                    item = claim.returned()
+                    item.home.add(item)
+                    broker.expires(item)
 
     # ---- waking
 
@@ -252,5 +249,5 @@ class MemoryStore(Store):
         if self._closed:
             return
         self._closed = True
-        self._release(list(self._claims))
+        self._release(sorted(self._claims, key=lambda claim: claim.receipt))
         self._wake.set()

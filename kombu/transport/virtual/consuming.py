@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from queue import Empty
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +13,7 @@ from amqp.exceptions import AccessRefused
 from kombu.log import get_logger
 from kombu.transport.virtual import policy as policies
 from kombu.transport.virtual.dispatch import Consumer
-from kombu.transport.virtual.envelope import claim_of
+from kombu.transport.virtual.envelope import Message, claim_of, leased
 from kombu.transport.virtual.errors import InvalidEnvelope
 from kombu.transport.virtual.qos import QoS
 from kombu.transport.virtual.store import Claim, Envelope
@@ -21,6 +22,10 @@ from kombu.utils.scheduling import FairCycle
 from kombu.utils.uuid import uuid
 
 logger = get_logger(__name__)
+
+_CAN_CONSUME = QoS.can_consume
+_MAX_ESTIMATE = QoS.can_consume_max_estimate
+_APPEND = QoS.append
 
 
 class ConsumeVerbs:
@@ -54,10 +59,8 @@ class ConsumeVerbs:
         qos = self.qos
         kind = type(qos)
         own: int | None
-        if kind.can_consume is QoS.can_consume and (
-            kind.can_consume_max_estimate is QoS.can_consume_max_estimate
-        ):
-            own = qos._credit(consumer_tag)
+        if kind.can_consume is _CAN_CONSUME and kind.can_consume_max_estimate is _MAX_ESTIMATE:
+            own = qos.ledger.credit(consumer_tag, qos.prefetch_count or 0)
             return own
         # A QoS of somebody else: both its answers count.
         if not qos.can_consume():
@@ -119,9 +122,7 @@ class ConsumeVerbs:
                 first = record.consumers
                 active = lambda: next(iter(first), None) == token  # noqa: E731
 
-        def deliver(raw: Any) -> Any:
-            return self._hand_over(raw, queue, tag, no_ack, callback)
-
+        deliver = partial(self._hand_over, callback, queue, tag, no_ack)
         consumer = Consumer(
             self, tag, queue, no_ack, deliver, shared=not self._consumer_limit, active=active
         )
@@ -193,25 +194,51 @@ class ConsumeVerbs:
         return self._poll(self.cycle, callback, timeout=timeout)
 
     def _hand_over(
-        self, raw: Any, queue: str, tag: str, no_ack: bool, callback: Callable[[Any], Any]
+        self, callback: Callable[[Any], Any], queue: str, tag: str, no_ack: bool, raw: Any
     ) -> Any:
-        """Make a message of an envelope and call the consumer with it."""
+        """Make a message of an envelope, or of a claim, and call the consumer with it."""
         message = self._receive(raw, queue)
         if message is None:
             return None
-        message.delivery_info = {**(message.delivery_info or {}), "consumer_tag": tag}
+        info = message.delivery_info
+        message.delivery_info = {**info, "consumer_tag": tag} if info else {"consumer_tag": tag}
         if no_ack:
-            claim = claim_of(raw)
+            claim = message.claim
             if claim is not None:
                 self.connection.keeper.ack((claim,), now=not self.connection.dispatcher.holding)
         else:
-            self.qos.append(message, message.delivery_tag)
+            self._give_out(message, tag)
         return callback(message)
 
+    def _give_out(self, message: Any, consumer: str | None) -> None:
+        """Note a delivery; ``None``: it takes no credit."""
+        qos = self.qos
+        if type(qos).append is _APPEND:
+            # Copies of one publish share their tag; on one channel each needs its own.
+            while not qos.ledger.offer(message.delivery_tag, message, consumer):
+                message.delivery_tag = self._next_delivery_tag()
+            return
+        ledger = getattr(qos, "ledger", None)
+        if ledger is not None and message.delivery_tag in ledger:
+            message.delivery_tag = self._next_delivery_tag()
+        note = getattr(qos, "_note", None) if consumer is None else None
+        if note is not None:
+            note(message, message.delivery_tag, None)
+        else:
+            qos.append(message, message.delivery_tag)
+
     def _receive(self, raw: Any, queue: str) -> Any:
-        """The message of an envelope, or ``None`` for one that must not be delivered."""
-        claim = claim_of(raw)
-        if claim is not None and not self._deliverable(claim):
+        """The message of an envelope or a claim; ``None`` for one that must not be delivered."""
+        claim: Claim | None
+        if isinstance(raw, Claim):
+            claim = raw
+            if claim.redelivered or self.Message is not Message:
+                raw = leased(claim)  # somebody else's class may change what it is given
+            else:
+                raw = claim.message
+        else:
+            claim = claim_of(raw)
+        if claim is not None and policies.expires(claim.message) and not self._deliverable(claim):
             return None
         try:
             message = self.message_to_python(raw)
@@ -220,10 +247,6 @@ class ConsumeVerbs:
             return None
         message.claim = claim
         message.source_queue = queue
-        ledger = getattr(self.qos, "ledger", None)
-        if ledger is not None and message.delivery_tag in ledger:
-            # Copies of one publish share their tag; on one channel each needs its own.
-            message.delivery_tag = self._next_delivery_tag()
         return message
 
     def _deliverable(self, claim: Claim) -> bool:
@@ -250,18 +273,14 @@ class ConsumeVerbs:
         self.connection.sweep(self)
         while True:
             try:
-                raw = self._get(queue)
+                raw = self._next_raw(queue)
             except Empty:
                 return None
             message = self._receive(raw, queue)
             if message is None:
                 continue
             if not no_ack:
-                note = getattr(self.qos, "_note", None)
-                if note is not None:
-                    note(message, message.delivery_tag, None)
-                else:
-                    self.qos.append(message, message.delivery_tag)
+                self._give_out(message, None)
             elif message.claim is not None:
                 self.connection.keeper.ack((message.claim,), now=True)
             return message
@@ -294,6 +313,7 @@ class ConsumeVerbs:
         def _give_up(self, claim: Claim, reason: policies.Reason) -> None: ...
         def _put(self, queue: str, message: Envelope, **kwargs: Any) -> None: ...
         def _get(self, queue: str) -> Envelope: ...
+        def _next_raw(self, queue: str) -> Any: ...
         def _get_and_deliver(self, queue: str, callback: Callable[..., Any]) -> None: ...
         def _poll(
             self, cycle: Any, callback: Callable[..., Any], timeout: float | None = None

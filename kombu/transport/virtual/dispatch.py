@@ -19,7 +19,7 @@ class Consumer:
 
     Arguments:
         tag: unique on its channel.
-        deliver: called with a raw message.
+        deliver: called with a raw message, or with the claim on one.
         shared: claims may be made for several queues of the channel at once, because this
             consumer has no limit of its own.
         active: whether it may be given messages now (``x-single-active-consumer``).
@@ -60,6 +60,8 @@ class Consumers:
 
     def __init__(self) -> None:
         self._by_queue: dict[str, deque[Consumer]] = {}
+        #: The only consumer, when there is one and no more.
+        self.sole: Consumer | None = None
 
     def __iter__(self) -> Iterator[Consumer]:
         for ring in list(self._by_queue.values()):
@@ -70,6 +72,7 @@ class Consumers:
 
     def add(self, consumer: Consumer) -> None:
         self._by_queue.setdefault(consumer.queue, deque()).append(consumer)
+        self._count()
 
     def remove(self, consumer: Consumer) -> None:
         ring = self._by_queue.get(consumer.queue)
@@ -77,6 +80,11 @@ class Consumers:
             ring.remove(consumer)
             if not ring:
                 self._by_queue.pop(consumer.queue, None)
+            self._count()
+
+    def _count(self) -> None:
+        everyone = list(self)
+        self.sole = everyone[0] if len(everyone) == 1 else None
 
     @property
     def queues(self) -> list[str]:
@@ -141,9 +149,9 @@ class Dispatcher:
         self._turn: deque[str] = deque()
 
     @property
-    def holding(self) -> int:
-        """Messages that are claimed and not handed out yet."""
-        return sum(map(len, self._inbox.values())) if self._inbox else 0
+    def holding(self) -> bool:
+        """Whether messages are claimed and not handed out yet."""
+        return bool(self._inbox)
 
     # ---- what is claimed
 
@@ -195,6 +203,9 @@ class Dispatcher:
 
     def next(self) -> tuple[Consumer, Claim] | None:
         """One message and its consumer; ``None`` when nothing can be handed out now."""
+        sole = self.consumers.sole
+        if sole is not None:
+            return self._next_of(sole)
         rotation = self._rotation()
         now = time.monotonic()
         for queue in rotation:
@@ -220,6 +231,34 @@ class Dispatcher:
                     consumer = self.consumers.next(queue) or consumer
                 return consumer, claim
         return None
+
+    def _next_of(self, consumer: Consumer) -> tuple[Consumer, Claim] | None:
+        """:meth:`next` where there is one consumer only: no turns to take."""
+        queue = consumer.queue
+        inbox = self._inbox.get(queue)
+        credit = consumer.credit()
+        if credit == 0:
+            if inbox:
+                self.release(queue)
+            return None
+        if not inbox:
+            store, keeper = self.store, self.keeper
+            window = max(store.claim_window, 1)
+            if not keeper.idle:
+                keeper.tick()
+            claims = store.claim((queue,), window if credit is None else min(window, credit))
+            if not claims:
+                return None
+            if store.lease is not None:
+                keeper.hold(claims)
+            if len(claims) == 1:
+                return consumer, claims[0]
+            self.prefer(claims)
+            inbox = self._inbox[queue]
+        claim = inbox.popleft()
+        if not inbox:
+            del self._inbox[queue]
+        return consumer, claim
 
     def _claim(self, consumer: Consumer, rotation: list[str], now: float) -> None:
         """Fetch a window of messages for one consumer, and others of its channel alike."""

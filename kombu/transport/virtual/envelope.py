@@ -7,7 +7,7 @@ beside the body, ``delivery_info``, ``body_encoding`` and ``delivery_tag``.
 
 from __future__ import annotations
 
-import base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -32,11 +32,12 @@ class Base64:
 
     def encode(self, s: bytes | str) -> str:
         """Text of any bytes."""
-        return base64.b64encode(s.encode() if isinstance(s, str) else s).decode("ascii")
+        data = s.encode() if isinstance(s, str) else s
+        return b2a_base64(data, newline=False).decode("ascii")
 
     def decode(self, s: str | bytes) -> bytes:
         """The bytes of what :meth:`encode` made."""
-        return base64.b64decode(s)
+        return a2b_base64(s)
 
 
 class LeasedEnvelope(dict[str, Any]):
@@ -94,11 +95,7 @@ class Message(BaseMessage):
         InvalidEnvelope: (also a KeyError and a ValueError) when the payload is no message.
     """
 
-    #: The lease this message is held under; ``None`` on channels with classic hooks.
-    claim: Claim | None = None
-
-    #: The queue it was taken from, where it goes back to.
-    source_queue: str | None = None
+    __slots__ = ("_raw", "claim", "source_queue")
 
     def __init__(self, payload: Envelope, channel: Any = None, **kwargs: Any) -> None:
         check(payload)
@@ -120,7 +117,10 @@ class Message(BaseMessage):
             channel,
             **kwargs,
         )
-        self.claim = claim_of(payload)
+        #: The lease this message is held under; ``None`` on channels with classic hooks.
+        self.claim: Claim | None = claim_of(payload)
+        #: The queue it was taken from, where it goes back to.
+        self.source_queue: str | None = None
 
     def serializable(self) -> Envelope:
         """The envelope to store again: body decompressed, ``compression`` header dropped."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from weakref import WeakSet, ref
 
 from kombu.log import get_logger
@@ -61,7 +61,7 @@ class LeaseKeeper:
                 )
                 self._thread.start()
 
-    def ack(self, claims: Iterable[Claim], now: bool) -> None:
+    def ack(self, claims: Sequence[Claim], now: bool) -> None:
         """Settle as done.
 
         Arguments:
@@ -69,7 +69,7 @@ class LeaseKeeper:
                 within a few milliseconds.
         """
         if now and not self._acks and not self._held:
-            self.store.settle(tuple(claims), (), ())
+            self.store.settle(claims)
             return
         with self._lock:
             if not self._acks:
@@ -140,6 +140,11 @@ class LeaseKeeper:
         if self._acks and time.monotonic() - self._oldest >= GATHER_TIME:
             self.flush()
         self.renew()
+
+    @property
+    def idle(self) -> bool:
+        """Whether :meth:`tick` has nothing to do."""
+        return not self._acks and not self._held
 
     def pause(self) -> float | None:
         """Seconds until :meth:`tick` has something to do; ``None``: until more comes."""

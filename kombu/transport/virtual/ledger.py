@@ -78,14 +78,18 @@ class Ledger(Generic[Item]):
         with self._lock:
             self._credits.pop(consumer, None)
 
-    def credit(self, consumer: str | None = None) -> int | None:
+    def credit(self, consumer: str | None = None, limit: int | None = None) -> int | None:
         """How many more deliveries fit; ``None`` when there is no limit.
 
         Arguments:
             consumer: also heed this consumer's limit; ``None``: only the channel's.
+            limit: the channel's limit from now on; ``None``: as it is.
         """
         # Plain reads: a number that changes meanwhile is as old as one read before.
-        limit = self._limit
+        if limit is None:
+            limit = self._limit
+        else:
+            self._limit = limit
         credit = None
         if limit:
             credit = limit - self._held
@@ -105,11 +109,21 @@ class Ledger(Generic[Item]):
         Raises:
             ValueError: the tag is out already.
         """
+        if not self.offer(tag, item, consumer):
+            raise ValueError(f"delivery tag {tag!r} is already out")
+
+    def offer(self, tag: Any, item: Item, consumer: str | None) -> bool:
+        """As :meth:`deliver`; ``False`` when the tag is out already."""
+        entry = Delivery(tag, item, consumer)
         with self._lock:
-            if tag in self._out:
-                raise ValueError(f"delivery tag {tag!r} is already out")
-            self._out[tag] = Delivery(tag, item, consumer)
-            self._count(consumer, 1)
+            if self._out.setdefault(tag, entry) is not entry:
+                return False
+            if consumer is not None:
+                self._held += 1
+                own = self._credits.get(consumer)
+                if own is not None:
+                    own.held += 1
+        return True
 
     def settle(self, tag: Any, multiple: bool = False) -> list[Delivery[Item]]:
         """Take out what an acknowledgement or a rejection of ``tag`` means, oldest first.
@@ -124,31 +138,34 @@ class Ledger(Generic[Item]):
         with self._lock:
             if multiple and not tag:
                 return self.take_all()
+            if not multiple:
+                entry = self.take(tag)
+                return [] if entry is None else [entry]
             if tag not in self._out:
                 return []
-            if not multiple:
-                return [self._take(tag)]
             tags = []
             for each in self._out:
                 tags.append(each)
                 if each == tag:
                     break
-            return [self._take(each) for each in tags]
+            return self._take(tags)
+
+    def take(self, tag: Any) -> Delivery[Item] | None:
+        """Take out one delivery; ``None`` when the tag is not out: no credit comes of it."""
+        with self._lock:
+            entry = self._out.pop(tag, None)
+            if entry is not None and entry.consumer is not None:
+                self._held -= 1
+                own = self._credits.get(entry.consumer)
+                if own is not None:
+                    own.held -= 1
+        return entry
 
     def take_all(self) -> list[Delivery[Item]]:
         """Take everything out (recover, close), oldest first."""
         with self._lock:
-            return [self._take(tag) for tag in list(self._out)]
+            return self._take(list(self._out))
 
-    def _take(self, tag: Any) -> Delivery[Item]:
-        entry = self._out.pop(tag)
-        self._count(entry.consumer, -1)
-        return entry
-
-    def _count(self, consumer: str | None, change: int) -> None:
-        if consumer is None:
-            return
-        self._held += change
-        own = self._credits.get(consumer)
-        if own is not None:
-            own.held += change
+    def _take(self, tags: list[Any]) -> list[Delivery[Item]]:
+        taken = (self.take(tag) for tag in tags)
+        return [entry for entry in taken if entry is not None]

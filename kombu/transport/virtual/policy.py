@@ -12,6 +12,9 @@ from typing import Any, Literal
 from kombu.transport.virtual.envelope import EXPIRES_AT, clamp_priority
 from kombu.transport.virtual.store import Envelope, Put
 
+#: Makes a Put of a whole tuple in half the time.
+_new_put = tuple.__new__
+
 Reason = Literal["rejected", "expired", "maxlen", "delivery_limit"]
 
 OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
@@ -134,7 +137,9 @@ def put_of(queue: str, message: Envelope, policy: QueuePolicy | None, now: float
         ValueError: ``expiration`` or ``x-delay`` is no number.
     """
     properties = message.get("properties") or {}
-    priority = clamp_priority(properties.get("priority"))
+    priority = properties.get("priority")
+    if type(priority) is not int or not 0 <= priority <= 9:
+        priority = clamp_priority(priority)
     headers = message.get("headers")
     delay = delay_of(headers) if headers and "x-delay" in headers else None
     ttl = expiration_of(properties) if "expiration" in properties else None
@@ -144,7 +149,7 @@ def put_of(queue: str, message: Envelope, policy: QueuePolicy | None, now: float
         if policy.max_priority is not None:
             priority = min(priority, policy.max_priority)
     if ttl is None and delay is None:
-        return Put(queue, message, priority)
+        return _new_put(Put, (queue, message, priority, None, None))
     ready_at = None if delay is None else now + delay
     expires_at = None
     if ttl is not None:
@@ -154,12 +159,17 @@ def put_of(queue: str, message: Envelope, policy: QueuePolicy | None, now: float
     return Put(queue, message, priority, ready_at, expires_at)
 
 
+def expires(message: Envelope) -> bool:
+    """Whether a stored message has a deadline."""
+    properties = message.get("properties")
+    return isinstance(properties, dict) and EXPIRES_AT in properties
+
+
 def expired(message: Envelope, now: float) -> bool:
     """Whether a stored message's deadline has passed."""
-    properties = message.get("properties")
-    if not isinstance(properties, dict) or EXPIRES_AT not in properties:
+    if not expires(message):
         return False
-    deadline = properties[EXPIRES_AT]
+    deadline = message["properties"][EXPIRES_AT]
     return isinstance(deadline, (int, float)) and deadline <= now
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import random
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from amqp.exceptions import ChannelError, MessageNacked, error_for_code
@@ -17,20 +17,39 @@ from kombu.transport.base import Publish
 from kombu.transport.virtual import policy as policies
 from kombu.transport.virtual.envelope import clamp_priority
 from kombu.transport.virtual.errors import UndeliverableWarning, channel_closed
-from kombu.transport.virtual.exchange_types import STANDARD_EXCHANGE_TYPES, ExchangeType
+from kombu.transport.virtual.exchange_types import (
+    STANDARD_EXCHANGE_TYPES,
+    ExchangeType,
+    FanoutExchange,
+)
 from kombu.transport.virtual.hooks import overrides
 from kombu.transport.virtual.store import Envelope, PartialPutError, Put, QueueFull, Store
 
 logger = get_logger(__name__)
 
-_VARIANTS = "89ab" * 4
 
-#: Seeded by the system, anew in every child; nobody else's seed() reaches it.
-_random = random.Random()
+class _Tags:
+    """Delivery tags: texts like random UUIDs that no other process makes.
+
+    72 random bits name the process, 48 count its messages.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, in a forked child."""
+        head = os.urandom(9).hex()
+        form = f"{head[:8]}-{head[8:12]}-4{head[12:15]}-a{head[15:]}-%012x"
+        self.next = map(form.__mod__, itertools.count()).__next__
+
+
+_tags = _Tags()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_random.seed)
+    os.register_at_fork(after_in_child=_tags.renew)
 
 _STANDARD = frozenset(STANDARD_EXCHANGE_TYPES.values())
+_PLAIN = _STANDARD - {FanoutExchange}
 _UNDELIVERABLE = (
     "Message could not be delivered: No queues bound to exchange {exchange!r} "
     "using binding key {routing_key!r}."
@@ -100,16 +119,22 @@ class PublishVerbs:
     def _inplace_augment_message(self, message: Envelope, exchange: str, routing_key: str) -> None:
         """Encode the body, and note where the message goes and its delivery tag."""
         properties = message["properties"]
-        message["body"], body_encoding = self.encode_body(message["body"], self.body_encoding)
-        properties["delivery_info"].update(exchange=exchange, routing_key=routing_key)
-        properties["body_encoding"] = body_encoding
+        message["body"], properties["body_encoding"] = self.encode_body(
+            message["body"], self.body_encoding
+        )
+        delivery_info = properties["delivery_info"]
+        delivery_info["exchange"] = exchange
+        delivery_info["routing_key"] = routing_key
         properties["delivery_tag"] = self._next_delivery_tag()
 
+    @property
+    def _delivery_tags(self) -> Iterator[str]:
+        """New delivery tags, without end."""
+        return iter(self._next_delivery_tag, None)
+
     def _next_delivery_tag(self) -> str:
-        """The text of a random UUID (version 4), made in a fraction of uuid4's time."""
-        text = f"{_random.getrandbits(128):032x}"
-        variant = _VARIANTS[int(text[16], 16)]
-        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+        """A text no other message has, in the form of a UUID (version 4)."""
+        return _tags.next()
 
     def _get_message_priority(self, message: Envelope, reverse: bool = False) -> int:
         """The message's priority within limits; ``reverse`` for backends where 0 comes first."""
@@ -171,7 +196,7 @@ class PublishVerbs:
     @property
     def _routes_by_table(self) -> bool:
         """Whether the bindings are kept by an override of ``get_table``."""
-        return type(self).get_table is not PublishVerbs.get_table
+        return getattr(self.get_table, "__func__", None) is not PublishVerbs.get_table
 
     def _warn_unroutable(self, exchange: str, routing_key: str) -> None:
         """Tell once per exchange and key that messages go nowhere."""
@@ -199,21 +224,28 @@ class PublishVerbs:
             ChannelError: 312; ``mandatory``, no queue, and nobody to return it to.
             MessageNacked: a queue refused it (``x-overflow``), with ``confirm_publish``.
         """
-        self._require_open("Basic.publish")
+        if self.closed:
+            raise channel_closed("Basic.publish")
         exchange = exchange or ""
         if self.strict and exchange:
             self.topology.require_exchange(exchange, "Basic.publish")
         self._inplace_augment_message(message, exchange, routing_key)
         if not exchange:
             self._put_routed((routing_key,), message, kwargs)
+            return
+        kind = self.typeof(exchange)
+        if type(kind) in _PLAIN:  # what their deliver() comes to
+            queues = self._queues_for(message, exchange, routing_key, kwargs, kind)
+            self._put_routed(queues, message, kwargs)
         else:
-            self.typeof(exchange).deliver(message, exchange, routing_key, **kwargs)
+            kind.deliver(message, exchange, routing_key, **kwargs)
 
     def _deliver_routed(
         self, message: Envelope, exchange: str, routing_key: str, **kwargs: Any
     ) -> None:
         """What exchange types do by default: look up, then put into each queue."""
-        self._put_routed(self._queues_for(message, exchange, routing_key, kwargs), message, kwargs)
+        queues = self._queues_for(message, exchange, routing_key, kwargs, self.typeof(exchange))
+        self._put_routed(queues, message, kwargs)
 
     def _deliver_fanout(
         self, message: Envelope, exchange: str, routing_key: str, **kwargs: Any
@@ -235,23 +267,36 @@ class PublishVerbs:
             self._return_message(message, exchange, routing_key)
 
     def _queues_for(
-        self, message: Envelope, exchange: str, routing_key: str, kwargs: Mapping[str, Any]
+        self,
+        message: Envelope,
+        exchange: str,
+        routing_key: str,
+        kwargs: Mapping[str, Any],
+        kind: Any,
     ) -> Sequence[str]:
         headers = message.get("headers")
-        if self._hooked_lookup:
+        queues: Sequence[str]
+        if getattr(self._lookup, "__func__", None) is not PublishVerbs._lookup:
             queues = self._lookup(exchange, routing_key)
+        elif (
+            self.deadletter_queue is None
+            and type(kind) in _STANDARD
+            and getattr(self.get_table, "__func__", None) is PublishVerbs.get_table
+        ):
+            queues = self.topology.route(exchange, routing_key, headers)  # as _lookup would
         else:
             queues = self._lookup(exchange, routing_key, None, headers)
         if not queues:
             if kwargs.get("mandatory"):
                 self._return_message(message, exchange, routing_key)
-            else:
+            elif (
+                self.deadletter_queue is not None
+                or self.topology.exchange_type(exchange) is None
+                or self.topology.lost(exchange, routing_key, headers)
+            ):
+                # Not for exchanges that nobody listens to: AMQP drops those messages in silence.
                 self._warn_unroutable(exchange, routing_key)
         return queues
-
-    @property
-    def _hooked_lookup(self) -> bool:
-        return overrides(type(self), PublishVerbs, "_lookup")
 
     def _return_message(self, message: Envelope, exchange: str, routing_key: str) -> None:
         """basic.return (AMQP 0-9-1, 1.8.3.6): 312 NO_ROUTE."""
@@ -285,16 +330,27 @@ class PublishVerbs:
     @property
     def _hooked_put(self) -> bool:
         """Whether a third party's ``_put`` has to see every message."""
-        return overrides(type(self), PublishVerbs, "_put")
+        return getattr(self._put, "__func__", None) is not PublishVerbs._put
 
     def _put_routed(
         self, queues: Sequence[str], message: Envelope, kwargs: Mapping[str, Any]
     ) -> None:
         """Put one message into all its queues."""
-        if self.topology.expiring:
+        topology = self.topology
+        if topology.expiring:
             queues = [queue for queue in queues if not self._expire_queues(queue)]
         full: BaseException | None = None
-        if len(queues) == 1 or self._hooked_put:
+        hooked = getattr(self._put, "__func__", None) is not PublishVerbs._put
+        if len(queues) == 1 and not hooked:
+            put = policies.put_of(queues[0], message, topology.policy(queues[0]), time.time())
+            try:
+                if topology.bounded:
+                    self._store((put,))
+                else:
+                    self._backend.put((put,))
+            except QueueFull as exc:
+                full = exc
+        elif hooked:
             for queue in queues:
                 try:
                     self._put(queue, message, **kwargs)
@@ -308,7 +364,7 @@ class PublishVerbs:
                     if not isinstance(error, QueueFull):
                         raise error from exc
                     full = error
-        if self.topology.bounded:
+        if topology.bounded:
             self.connection.sweep(self)
         if full is not None:
             self._refused(full)
@@ -347,7 +403,7 @@ class PublishVerbs:
                     self.topology.require_exchange(exchange, "Basic.publish")
                 self._inplace_augment_message(message, exchange or "", routing_key)
                 queues = (
-                    self._queues_for(message, exchange, routing_key, options)
+                    self._queues_for(message, exchange, routing_key, options, kind)
                     if exchange
                     else (routing_key,)
                 )

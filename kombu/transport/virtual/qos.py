@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 from kombu.transport.virtual.errors import ProtocolWarning, precondition_failed
@@ -33,9 +34,21 @@ class QoS:
 
     def _credit(self, consumer: str | None = None) -> int | None:
         # prefetch_count is a plain attribute for whoever sets it; the ledger follows it.
-        ledger = self.ledger
-        ledger.set_limit(self.prefetch_count or 0)
-        return ledger.credit(consumer)
+        return self.ledger.credit(consumer, self.prefetch_count or 0)
+
+    @property
+    def _delivered(self) -> Mapping[Any, Any]:
+        """What is out, oldest first: delivery tag -> message."""
+        return {each.tag: each.item for each in self.ledger.deliveries}
+
+    @property
+    def _dirty(self) -> frozenset[Any]:
+        """Tags that are settled but still counted: none, settling takes them out at once."""
+        return frozenset()
+
+    def _flush(self) -> None:
+        """Send the settlements that were gathered, now."""
+        self.channel.connection.keeper.flush()
 
     def can_consume(self) -> bool:
         """Whether one more message may be given out."""

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.log import get_logger
 from kombu.transport.virtual import policy as policies
+from kombu.transport.virtual.errors import channel_closed
 from kombu.transport.virtual.hooks import overrides
 from kombu.transport.virtual.ledger import Delivery
+from kombu.transport.virtual.qos import QoS
 from kombu.transport.virtual.store import Claim, Envelope, Store
 
 logger = get_logger(__name__)
+
+_ACK = QoS.ack
 
 
 class SettleVerbs:
@@ -22,11 +26,22 @@ class SettleVerbs:
 
     def basic_ack(self, delivery_tag: Any, multiple: bool = False) -> None:
         """Acknowledge a delivery; ``multiple``: and all before it (AMQP 0-9-1, 1.8.3.13)."""
-        self._require_open("Basic.ack")
+        if self.closed:
+            raise channel_closed("Basic.ack")
+        qos = self.qos
         if multiple:
-            self.qos.ack(delivery_tag, multiple=True)
-        else:
-            self.qos.ack(delivery_tag)
+            qos.ack(delivery_tag, multiple=True)
+            return
+        if type(qos).ack is _ACK:  # what it comes to
+            delivery = qos.ledger.take(delivery_tag)
+            if delivery is not None:
+                connection = self.connection
+                claim = getattr(delivery.item, "claim", None)
+                if claim is not None:
+                    connection.keeper.ack((claim,), now=not connection.dispatcher.holding)
+                connection.dispatcher.credit_returned()
+                return
+        qos.ack(delivery_tag)
 
     def basic_reject(self, delivery_tag: Any, requeue: bool = False) -> None:
         """Reject a delivery: dead-lettered, or given back (AMQP 0-9-1, 1.8.3.14)."""
@@ -163,6 +178,7 @@ class SettleVerbs:
 
     if TYPE_CHECKING:  # hooks and parts of the channel that these verbs call
         connection: Any
+        closed: bool
         topology: Any
         qos: Any
         _qos: Any

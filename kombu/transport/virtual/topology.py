@@ -295,6 +295,13 @@ class Topology:
         shared = self._shared_matcher(exchange).match(routing_key, headers)
         return (*shared, *(each for each in found if isinstance(each, ExchangeRef)))
 
+    def lost(self, exchange: str, routing_key: str, headers: Mapping[str, Any] | None) -> bool:
+        """Whether a message that reaches no queue would, had the backend not lost bindings."""
+        matcher = self._matchers.get(exchange)
+        if self.shared is None or matcher is None:
+            return False
+        return bool(matcher.match(routing_key, headers))
+
     def _shared_matcher(self, exchange: str) -> Matcher:
         assert self.shared is not None
         rows = self.shared.bindings(exchange)

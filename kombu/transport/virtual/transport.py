@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from queue import Empty
 from typing import Any, ClassVar
 
@@ -16,7 +17,6 @@ from kombu.transport.features import Features
 from kombu.transport.virtual.bounds import Bounds
 from kombu.transport.virtual.channel import Channel
 from kombu.transport.virtual.dispatch import Consumer, Dispatcher
-from kombu.transport.virtual.envelope import leased
 from kombu.transport.virtual.hooks import MissingHooks, overrides
 from kombu.transport.virtual.lease import LeaseKeeper
 from kombu.transport.virtual.loop import LoopDriver
@@ -219,6 +219,11 @@ class Transport(base.Transport):
     # ---- consumers
 
     @property
+    def _callbacks(self) -> dict[str, Callable[..., Any]]:
+        """Queue -> what a raw message for it is handed to (one consumer's, where it has many)."""
+        return {consumer.queue: consumer.deliver for consumer in self.dispatcher.consumers}
+
+    @property
     def qos_per_consumer(self) -> bool:
         """Whether basic_qos without global limits each consumer, as RabbitMQ has it."""
         return self.options.qos_semantics == "consumer"
@@ -293,9 +298,7 @@ class Transport(base.Transport):
     @property
     def _polls(self) -> bool:
         """Whether channels are drained through their hooks, message by message."""
-        return self.store is None or overrides(
-            self.Channel, Channel, "_get", "_poll", "_get_and_deliver"
-        ) or hasattr(self.Channel, "_get_many")  # fmt: skip
+        return self.store is None or _has_hooks(self.Channel)
 
     def drain_events(  # type: ignore[override]
         self, connection: Any, timeout: float | None = None
@@ -330,7 +333,7 @@ class Transport(base.Transport):
         if following is None:
             return False
         consumer, claim = following
-        consumer.deliver(leased(claim))
+        consumer.deliver(claim)
         return True
 
     def _deliver_fanned(self, queue: str, message: Any) -> None:
@@ -396,3 +399,11 @@ class Transport(base.Transport):
             else:
                 channel._restore(message)
             return
+
+
+@cache
+def _has_hooks(channel: type) -> bool:
+    """Whether a class of channels gets its messages by hooks of its own."""
+    return overrides(channel, Channel, "_get", "_poll", "_get_and_deliver") or hasattr(
+        channel, "_get_many"
+    )

@@ -15,6 +15,7 @@ from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.exceptions import MessageStateError
 from kombu.transport import memory, virtual
 from kombu.transport.virtual.errors import ProtocolWarning
+from kombu.transport.virtual.store import TopologyStore
 
 
 @pytest.fixture(params=["drop-in", "strict"])
@@ -395,7 +396,32 @@ def test_37_lost_bindings_are_said(channel: Any) -> None:
     channel.queue_unbind("q", "x", "k")
     with pytest.raises(ChannelError, match="NO_ROUTE"):
         Producer(channel).publish("x", exchange="x", routing_key="k", mandatory=True)
-    with pytest.warns(virtual.UndeliverableWarning):
+
+
+def test_37_bindings_lost_by_the_backend_are_warned_of(
+    channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Emptied(TopologyStore):
+        """A backend that dropped its keys."""
+
+        def bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None: ...
+
+        def unbind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None: ...
+
+        def bindings(self, exchange: str) -> list[tuple[str, str, str]]:
+            return []
+
+    Queue("q", Exchange("x"), routing_key="k")(channel).declare()
+    monkeypatch.setattr(channel.topology, "shared", Emptied())
+    with pytest.warns(virtual.UndeliverableWarning, match="'x'.*'k'"):
+        Producer(channel).publish("x", exchange="x", routing_key="k")
+
+
+@pytest.mark.parametrize("type", ["direct", "topic", "fanout"])
+def test_05_an_exchange_nobody_listens_to_is_no_fault(channel: Any, type: str) -> None:
+    Exchange("x", type)(channel).declare()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         Producer(channel).publish("x", exchange="x", routing_key="k")
 
 
