@@ -44,6 +44,9 @@ class Channel(virtual.Channel):
 
     QoS = QoS
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
 
 class Transport(virtual.Transport):
     """SQS queues, and SNS topics where ``supports_fanout`` is on.

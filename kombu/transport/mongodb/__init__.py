@@ -30,6 +30,9 @@ class Channel(virtual.Channel):
     supports_fanout = True
     calc_queue_size: bool = True
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
     def _size(self, queue: str) -> int:
         return super()._size(queue) if self.calc_queue_size else 0
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from kombu.transport.virtual.routing import MATCHERS, TopicMatcher
+from kombu.utils.functional import LRUCache
+from kombu.utils.objects import cached_property
 
 Row = Sequence[Any]
 
@@ -97,6 +99,18 @@ class TopicExchange(ExchangeType):
     ) -> tuple[str, str | None, str]:
         """The row with the expression that is stored beside the key."""
         return routing_key, self.key_to_pattern(routing_key), queue
+
+    @cached_property
+    def _compiled(self) -> LRUCache[str, re.Pattern[str]]:
+        """Expressions by their text."""
+        return LRUCache(limit=1000)
+
+    def _match(self, pattern: str, string: str) -> re.Match[str] | None:
+        """Match a stored expression, as peers do; :meth:`lookup` goes by the binding key."""
+        compiled: re.Pattern[str] | None = self._compiled.get(pattern)
+        if compiled is None:
+            compiled = self._compiled[pattern] = re.compile(pattern, re.UNICODE)
+        return compiled.match(string)
 
     def key_to_pattern(self, rkey: str) -> str:
         """The regular expression stored beside a topic binding."""

@@ -24,8 +24,12 @@ class AbstractChannel:
     ``connection_errors`` or ``channel_errors``.
     """
 
-    def _get(self, queue: str) -> Envelope:
-        """Take the next message of ``queue``; raise :class:`queue.Empty` when there is none."""
+    def _get(self, queue: str, timeout: float | None = None) -> Envelope:
+        """Take the next message of ``queue``; raise :class:`queue.Empty` when there is none.
+
+        Arguments:
+            timeout: never given by the virtual layer; channels may take one for themselves.
+        """
         raise NotImplementedError("Virtual channels must implement _get")
 
     def _put(self, queue: str, message: Envelope, **kwargs: Any) -> None:

@@ -48,9 +48,9 @@ class Transport(virtual.Transport):
     errors = ERRORS
     implements = base.Implements.of(features)
 
-    def __init__(self, client: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._session: Session | None = None
-        super().__init__(client, **kwargs)
+        super().__init__(*args, **kwargs)
 
     @property
     def session(self) -> Session:
