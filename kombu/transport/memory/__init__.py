@@ -6,7 +6,7 @@ name it. :func:`reset` empties them, for tests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from kombu.transport import base, virtual
@@ -17,6 +17,10 @@ from kombu.transport.virtual.store import Envelope, Store
 from kombu.transport.virtual.topology import Topology
 
 __all__ = ("Channel", "MemoryBroker", "MemoryStore", "Transport", "reset")
+
+
+#: Virtual host -> what makes the stores of its connections, where a test has its own.
+stores: dict[str, Callable[[MemoryBroker], MemoryStore]] = {}
 
 
 def reset(vhost: str | None = None) -> None:
@@ -92,7 +96,7 @@ class Transport(virtual.Transport):
 
     def create_store(self) -> Store:
         """This connection's view of its broker."""
-        return MemoryStore(self.broker)
+        return stores.get(self.broker.name, MemoryStore)(self.broker)
 
     def create_topology(self) -> Topology:
         """The broker's: all connections to it share exchanges and bindings."""
