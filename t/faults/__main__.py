@@ -16,7 +16,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from t.peers import ROOT, published_python, without_paths
+import kombu
+from t.peers import PUBLISHED, ROOT, published_python, without_paths
 
 INI = """\
 [pytest]
@@ -25,8 +26,12 @@ addopts = -q -p no:cacheprovider --strict-markers --timeout=60 --tb=line
 Outcome = dict[str, Any]
 
 
-def run(python: str, tree: Path, servers: str, arguments: list[str]) -> list[Outcome]:
-    """Run the tests in ``tree`` with one interpreter; what came of each."""
+def run(python: str, version: str, tree: Path, servers: str, arguments: list[str]) -> list[Outcome]:
+    """Run the tests in ``tree`` with one interpreter; what came of each.
+
+    Raises:
+        SystemExit: it imports another version of kombu.
+    """
     record = tree / "outcomes.json"
     record.unlink(missing_ok=True)
     environment = {
@@ -45,7 +50,10 @@ def run(python: str, tree: Path, servers: str, arguments: list[str]) -> list[Out
         timeout=900,
         check=False,
     )
-    outcomes: list[Outcome] = json.loads(record.read_text())
+    found: dict[str, Any] = json.loads(record.read_text())
+    if found["version"] != version:
+        raise SystemExit(f"{python} has kombu {found['version']}, not {version}")
+    outcomes: list[Outcome] = found["outcomes"]
     return outcomes
 
 
@@ -104,8 +112,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kombu-faults-") as folder:
         tree = copied_tree(Path(folder))
         theirs = published_python("pytest", "pytest-timeout", "packaging")
-        published = run(theirs, tree, given.servers, arguments)
-        ours = run(sys.executable, tree, given.servers, arguments)
+        published = run(theirs, PUBLISHED.rpartition("=")[2], tree, given.servers, arguments)
+        ours = run(sys.executable, kombu.__version__, tree, given.servers, arguments)
     table = rows(published, ours)
     print(f"{'fault':<14}{'test':<68}{'published':<12}{'ours':<12}why it is red there")
     for row in table:

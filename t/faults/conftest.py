@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 
+import kombu
 from t.faults.broker import Broker
 
 _outcomes = pytest.StashKey[dict[str, dict[str, Any]]]()
@@ -123,4 +124,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if path:
         outcomes = session.config.stash.get(_outcomes, {})
         with suppress(OSError):
-            Path(path).write_text(json.dumps(list(outcomes.values()), indent=1))
+            record = {"version": kombu.__version__, "outcomes": list(outcomes.values())}
+            Path(path).write_text(json.dumps(record, indent=1))

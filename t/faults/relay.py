@@ -15,6 +15,8 @@ class _Link:
     """One client's connection and the broker's."""
 
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
+        #: Pieces that came from the client.
+        self.requests = 0
         self.sockets = (client, server)
         self.mute = threading.Event()
         self.reading = threading.Event()
@@ -28,6 +30,7 @@ class _Link:
         with suppress(OSError):
             while data := source.recv(_CHUNK):
                 self.reading.wait()
+                self.requests += source is self.sockets[0]
                 if self.allowance is not None and source is self.sockets[1]:
                     data, self.allowance = data[: self.allowance], self.allowance - len(data)
                     if self.allowance <= 0:
@@ -73,6 +76,11 @@ class Relay:
                 self._links.append(link)
                 if self._frozen:
                     link.reading.clear()
+
+    @property
+    def requests(self) -> int:
+        """How often clients have sent something."""
+        return sum(link.requests for link in self._links)
 
     def mute(self) -> None:
         """Take all bytes and pass none on the connections there are: half-open. New ones work."""

@@ -160,6 +160,7 @@ def test_drain_events_timeout_holds_in_the_middle_of_a_frame(
 @pytest.mark.fault(16, "kombu#1463")
 @pytest.mark.timeout(15, func_only=True)
 def test_publishs_policy_bounds_reconnecting(relay: Relay, queue: str) -> None:
+    # Green there, because the policy is written into the connection's options.
     policy = {"max_retries": 1, "interval_start": 0.01, "interval_step": 0, "interval_max": 0.01}
     connection = Connection(relay.url, connect_timeout=1)
     producer = Producer(connection)

@@ -31,6 +31,7 @@ def silent() -> Iterator[int]:
 @pytest.mark.fault(16)
 @pytest.mark.timeout(8)
 def test_publishs_policy_also_bounds_connecting() -> None:
+    # Green there, because the policy is written into the connection's options: the next test.
     with (
         Connection(DEAD, connect_timeout=1) as connection,
         pytest.raises(OperationalError),
