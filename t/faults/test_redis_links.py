@@ -163,6 +163,7 @@ def test_a_cut_link_with_a_full_window_costs_no_processor_time(redis: Broker, cl
 
 @pytest.mark.fault("kombu#337", "celery#5935", "celery#6236")
 def test_a_long_task_is_not_run_by_who_has_a_shorter_timeout(redis: Broker) -> None:
+    # Green there: this one sweep does not take it; the threads tell of hours under load.
     exchange, name = redis.name("direct"), redis.name()
     queue = Queue(name, Exchange(exchange), routing_key="k")
     patient = redis.connection()
