@@ -251,7 +251,8 @@ class SerializerRegistry:
             ContentDisallowed: the content type is not accepted.
             DecodeError: the body can't be read.
         """
-        content_type = bytes_to_str(content_type) if content_type else "application/data"
+        if type(content_type) is not str or not content_type:
+            content_type = bytes_to_str(content_type) if content_type else "application/data"
         if accept is not None:
             if content_type not in _trusted_content and content_type not in accept:
                 raise self._refused(content_type, "untrusted")
@@ -259,7 +260,9 @@ class SerializerRegistry:
             raise self._refused(content_type, "disabled")
         if not data:
             return data
-        decoder = self._decoders.get(content_type)
+        if self._load_announced is not None:
+            self._look()
+        decoder = self._own_decoders.get(content_type)
         try:
             if decoder is not None:
                 return decoder(data)

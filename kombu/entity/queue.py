@@ -7,6 +7,7 @@ from typing import Any
 
 from kombu.abstract import MaybeChannelBound
 from kombu.exceptions import ContentDisallowed
+from kombu.message import Message
 from kombu.serialization import prepare_accept_content
 
 from .bindings import binding, pretty_bindings
@@ -316,9 +317,10 @@ class Queue(MaybeChannelBound):
         )
         if message is None:
             return None
-        to_python = getattr(channel, "message_to_python", None)
-        if to_python is not None:
-            message = to_python(message)
+        if not isinstance(message, Message):
+            to_python = getattr(channel, "message_to_python", None)
+            if to_python is not None:
+                message = to_python(message)
         message.accept = prepare_accept_content(accept)
         if message.errors:
             message._reraise_error()

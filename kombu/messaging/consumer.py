@@ -9,6 +9,7 @@ from typing import Any
 
 from kombu.entity import Queue
 from kombu.exceptions import ContentDisallowed
+from kombu.message import Message
 from kombu.serialization import prepare_accept_content
 from kombu.utils.functional import maybe_list
 
@@ -251,9 +252,10 @@ class Consumer:
             callback(body, message)
 
     def _receive_callback(self, message: Any) -> Any:
-        to_python = getattr(self.channel, "message_to_python", None)
-        if to_python is not None:
-            message = to_python(message)
+        if not isinstance(message, Message):
+            to_python = getattr(self.channel, "message_to_python", None)
+            if to_python is not None:
+                message = to_python(message)
         if self.accept is not None:
             message.accept = self.accept
         if message.errors:

@@ -30,6 +30,13 @@ _Where = tuple[str, str, bool, bool, "float | None"]
 
 _NO_LIMIT = Deadline(None)
 
+
+class _Batches(threading.local):
+    """Each thread's open batch."""
+
+    pending: PendingBatch | None = None
+
+
 #: What of a retry policy is about connecting.
 _CONNECT_POLICY = ("errback", "max_retries", "interval_start", "interval_step", "interval_max")
 
@@ -73,7 +80,7 @@ class Producer:
         on_return: OnReturn | None = None,
     ) -> None:
         self._channel: Any = None
-        self._local = threading.local()
+        self._local = _Batches()
         self._client: Any = None
         self._keyed: Exchange | None = None
         self._key = 0
@@ -211,7 +218,7 @@ class Producer:
     @property
     def pending_batch(self) -> PendingBatch | None:
         """What this thread's batch holds; ``None`` outside of one."""
-        return getattr(self._local, "pending", None)
+        return self._local.pending
 
     @pending_batch.setter
     def pending_batch(self, pending: PendingBatch | None) -> None:
@@ -346,7 +353,7 @@ class Producer:
             headers,
             properties,
         )
-        pending = getattr(self._local, "pending", None)
+        pending = self._local.pending
         if pending is None:
             return channel.basic_publish(
                 prepared,
@@ -354,7 +361,7 @@ class Producer:
                 routing_key=routing_key,
                 mandatory=mandatory,
                 immediate=immediate,
-                timeout=deadline.left(),
+                timeout=None if deadline is _NO_LIMIT else deadline.left(),
                 confirm_timeout=confirm_timeout,
             )
         options: dict[str, Any] = {"mandatory": mandatory, "immediate": immediate}

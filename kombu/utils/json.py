@@ -102,7 +102,9 @@ def loads(
     Raises:
         ValueError: it is no JSON, no utf-8, or a marked object can't be read.
     """
-    if isinstance(s, memoryview):
+    if decode_bytes and type(s) is bytes:
+        s = s.decode("utf-8")
+    elif isinstance(s, memoryview):
         s = s.tobytes().decode("utf-8")
     elif decode_bytes and isinstance(s, (bytes, bytearray)):
         s = s.decode("utf-8")

@@ -100,7 +100,9 @@ class MemoryStore(Store):
     # ---- messages
 
     def put(self, puts: Sequence[Put]) -> None:
-        broker = self._open()
+        if self._closed:
+            self._open()
+        broker = self.broker
         if len(puts) == 1:
             with broker.lock:
                 self._put_one(broker, puts[0])
@@ -120,6 +122,9 @@ class MemoryStore(Store):
         queue = broker.queues.get(name) or broker.queue(name)
         item = Item(queue, message, priority, next(_numbers), ready_at, expires_at)
         bounded = queue.bounded
+        if bounded is None and ready_at is None and expires_at is None:
+            queue.add(item)
+            return
         if bounded is not None:
             item.size = size_of(message)
             if bounded.overflow != "drop-head" and queue.over(bounded, 1, item.size):
@@ -139,7 +144,9 @@ class MemoryStore(Store):
             broker.expires(item)
 
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
-        broker = self._open()
+        if self._closed:
+            self._open()
+        broker = self.broker
         claims: list[Claim] = []
         with broker.lock:
             if broker.due:
@@ -150,20 +157,20 @@ class MemoryStore(Store):
                     continue
                 if queue.delaying:
                     queue.mature(time.time())
-                while len(claims) < limit:
-                    item = queue.take()
-                    if item is None:
-                        break
+                item = queue.take()
+                while item is not None:
                     claims.append(item)
-                if len(claims) >= limit:
-                    break
-            self._claims.update(claims)
+                    self._claims.add(item)
+                    if len(claims) >= limit:
+                        return claims
+                    item = queue.take()
         return claims
 
     def sweep(self, limit: int) -> list[Discard]:
-        broker = self._open()
+        broker = self.broker
         if not (broker.discards or broker.due):
             return []
+        self._open()
         with broker.lock:
             broker.expire(time.time())
             taken, broker.discards = broker.discards[:limit], broker.discards[limit:]

@@ -205,7 +205,7 @@ class ConsumeVerbs:
         if no_ack:
             claim = message.claim
             if claim is not None:
-                self.connection.keeper.ack((claim,), now=not self.connection.dispatcher.holding)
+                self.connection.keeper.ack((claim,), now=not self.connection.dispatcher.gathers)
         else:
             self._give_out(message, tag)
         return callback(message)
@@ -271,11 +271,18 @@ class ConsumeVerbs:
         if record is not None:
             record.last_used = time.monotonic()
         self.connection.sweep(self)
+        hooked = getattr(self._get, "__func__", None) is not self._plain_get
+        raw: Any
         while True:
-            try:
-                raw = self._next_raw(queue)
-            except Empty:
-                return None
+            if hooked:
+                try:
+                    raw = self._get(queue)
+                except Empty:
+                    return None
+            else:
+                raw = self._claim_one(queue)
+                if raw is None:
+                    return None
             message = self._receive(raw, queue)
             if message is None:
                 continue
@@ -313,7 +320,10 @@ class ConsumeVerbs:
         def _give_up(self, claim: Claim, reason: policies.Reason) -> None: ...
         def _put(self, queue: str, message: Envelope, **kwargs: Any) -> None: ...
         def _get(self, queue: str) -> Envelope: ...
-        def _next_raw(self, queue: str) -> Any: ...
+        def _claim_one(self, queue: str) -> Claim | None: ...
+
+        _plain_get: ClassVar[Any]
+
         def _get_and_deliver(self, queue: str, callback: Callable[..., Any]) -> None: ...
         def _poll(
             self, cycle: Any, callback: Callable[..., Any], timeout: float | None = None

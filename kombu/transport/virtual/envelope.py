@@ -98,9 +98,14 @@ class Message(BaseMessage):
     __slots__ = ("_raw", "claim", "source_queue")
 
     def __init__(self, payload: Envelope, channel: Any = None, **kwargs: Any) -> None:
-        check(payload)
+        properties = payload.get("properties") if type(payload) is dict else None
+        if type(properties) is not dict or "delivery_tag" not in properties:
+            check(payload)
+            properties = payload["properties"]
+        headers = payload.get("headers")
+        if headers and not isinstance(headers, dict):
+            check(payload)
         self._raw = payload
-        properties = payload["properties"]
         body = payload.get("body")
         if body:
             body = channel.decode_body(body, properties.get("body_encoding"))
@@ -111,14 +116,14 @@ class Message(BaseMessage):
             payload.get("content-encoding"),
             properties.get("delivery_info"),
             properties,
-            payload.get("headers"),
+            headers,
             "utf-8",
             kwargs.pop("accept", None),
             channel,
             **kwargs,
         )
         #: The lease this message is held under; ``None`` on channels with classic hooks.
-        self.claim: Claim | None = claim_of(payload)
+        self.claim: Claim | None = payload.claim if type(payload) is LeasedEnvelope else None
         #: The queue it was taken from, where it goes back to.
         self.source_queue: str | None = None
 
