@@ -100,7 +100,14 @@ def resolve_transport(transport: Any = None) -> Any:
         target = transport if _is_path(transport) else _installed(transport)
     if callable(target) and not isinstance(target, type):
         target = target()
-    return symbol_by_name(target)
+    try:
+        return symbol_by_name(target)
+    except ModuleNotFoundError as exc:
+        if transport not in TRANSPORT_ALIASES or target != f"{exc.name}:Transport":
+            raise
+        raise NoSuchTransport(
+            f"The transport {transport} is known, but not in this version of kombu yet"
+        ) from exc
 
 
 def get_transport_cls(transport: Any = None) -> Any:
