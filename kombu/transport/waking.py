@@ -120,7 +120,11 @@ class Waker:
     def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
         """Sleep until a claim may succeed; ``False`` after the timeout or an interruption."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        if self.source.open() or self.source.look(queues):
+        opened = self.source.open()
+        news = self._news()
+        if news is not None:
+            return news
+        if opened or self.source.look(queues):
             return True
         pause = SHORTEST_PAUSE
         with selectors.DefaultSelector() as selector:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 
+from kombu.transport.clients import missing_client
 from kombu.transport.sqlalchemy.dialects import WRITES, dialect_of
 from kombu.transport.sqlalchemy.errors import ERRORS, is_transient
 from kombu.transport.sqlalchemy.models import Tables
@@ -58,6 +59,17 @@ def ping_after_rest(engine: sa.Engine) -> None:
     sa.event.listen(engine, "checkin", note)
 
 
+def missing_driver(url: URL, cause: ModuleNotFoundError) -> ImportError:
+    """The error that says what to install for a database."""
+    if url.get_backend_name() == "postgresql":
+        return missing_client("postgresql", "postgresql", cause.name)
+    return ImportError(
+        f"URLs of {url.drivername!r} need a driver {cause.name!r} that is not installed; "
+        "install it, or name another one in the URL, e.g. mysql+pymysql://",
+        name=cause.name,
+    )
+
+
 class Database:
     """A database with the broker's tables.
 
@@ -69,17 +81,22 @@ class Database:
 
     def __init__(self, url: URL, options: SqlOptions, connect_timeout: float | None = None) -> None:
         self.options = options
-        self.tables = Tables(options.queue_tablename, options.message_tablename)
         self.dialect = dialect_of(url, options)
+        self.tables = Tables(
+            options.queue_tablename, options.message_tablename, self.dialect.by_range
+        )
         url = self.dialect.url(url)
         settings: dict[str, Any] = {"hide_parameters": True}
         ours = self.dialect.arguments(url, options.connect_timeout or connect_timeout)
         theirs = dict(options.engine)
         connect_args = {**ours.pop("connect_args", {}), **theirs.pop("connect_args", {})}
         with ERRORS.mapped("prepare the engine"):
-            self.engine = sa.create_engine(
-                url, connect_args=connect_args, **{**settings, **ours, **theirs}
-            )
+            try:
+                self.engine = sa.create_engine(
+                    url, connect_args=connect_args, **{**settings, **ours, **theirs}
+                )
+            except ModuleNotFoundError as exc:
+                raise missing_driver(url, exc) from exc
         self.dialect.attach(self.engine)
         if not options.engine.get("pool_pre_ping"):
             ping_after_rest(self.engine)

@@ -27,6 +27,8 @@ class Dialect:
 
     #: Whether rows that others have locked can be passed over.
     skip_locked = False
+    #: Whether the planner must be led to the index of waiting messages by a range.
+    by_range = True
     #: Whether a read needs no transaction of its own.
     autocommit_reads = False
     #: Whether one query can delete, update and insert: fewer round trips for claims and acks.
@@ -113,6 +115,8 @@ class MySQL(Dialect):
 
 class SQLite(Dialect):
     """SQLite: one writer at a time, who says from the start that he will write."""
+
+    by_range = False
 
     def url(self, url: URL) -> URL:
         if url.database not in (None, "", ":memory:"):

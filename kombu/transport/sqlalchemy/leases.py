@@ -158,8 +158,8 @@ class Leases:
         message = self.tables.message
         return (
             sa.select(message.c.id, message.c.payload, message.c.version)
-            .where(message.c.queue_id == queue, message.c.visible == sa.true())
-            .order_by(message.c.id)
+            .where(*self.tables.waiting(queue))
+            .order_by(*self.tables.in_order)
             .limit(limit)
         )
 

@@ -47,9 +47,13 @@ class Tables:
     Arguments:
         queues: name of the table of queues.
         messages: name of the table of messages.
+        by_range: how :meth:`waiting` is said.
     """
 
-    def __init__(self, queues: str = QUEUE_TABLE, messages: str = MESSAGE_TABLE) -> None:
+    def __init__(
+        self, queues: str = QUEUE_TABLE, messages: str = MESSAGE_TABLE, by_range: bool = True
+    ) -> None:
+        self.by_range = by_range
         self.metadata = sa.MetaData()
         self.queue = self._queue(queues)
         self.message = self._message(messages, queues)
@@ -60,6 +64,25 @@ class Tables:
         self.binding = self._binding(queues)
         #: What makes a claim cost the same however many messages wait.
         self.ready_index = self._ready_index(messages)
+
+    def waiting(self, queue: Any) -> tuple[sa.ColumnElement[bool], ...]:
+        """What the waiting messages of a queue have in common.
+
+        Said as a range, and with :attr:`in_order` beside, so that a planner has one way only:
+        the index. By an equality it may read the primary key, past all other queues' messages;
+        SQLite does not, but by a range would sort.
+        """
+        columns = self.message.c
+        ready = columns.visible == sa.true()
+        if self.by_range:
+            return (columns.queue_id >= queue, columns.queue_id <= queue, ready)
+        return (columns.queue_id == queue, ready)
+
+    @property
+    def in_order(self) -> tuple[sa.ColumnElement[Any], ...]:
+        """The order of :meth:`waiting`: the oldest first."""
+        columns = self.message.c
+        return (columns.queue_id, columns.visible, columns.id)
 
     def _queue(self, name: str) -> sa.Table:
         return sa.Table(
