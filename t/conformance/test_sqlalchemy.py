@@ -49,6 +49,7 @@ class TestPostgreSQL(TransportConformance):
 @pytest.mark.server("mariadb")
 class TestMariaDBStrict(TransportConformance):
     features = Transport.features
+    deviations = {"test_large_body": "the published column is a TEXT: 64 KB; more is refused"}
     drop_in = False
 
     @pytest.fixture(scope="class")

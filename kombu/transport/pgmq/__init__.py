@@ -25,9 +25,17 @@ DEFAULT_PORT = 5432
 
 @shown_by(PgmqOptions, "body_encoding", "deadletter_queue")
 class Channel(virtual.Channel):
-    """A channel of a broker in PGMQ's queues."""
+    """A channel of a broker in PGMQ's queues.
+
+    Arguments:
+        args: the transport.
+    """
 
     supports_fanout = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
     default_init_extension = True
     default_notify_throttle_interval_ms = 250
     default_poll_interval_ms = 100

@@ -206,6 +206,8 @@ class SqlStore(Store):
         )
 
     def _insert(self, connection: sa.Connection, rows: Sequence[_Row]) -> None:
+        if not rows:
+            return
         message, lease = self.database.tables.message, self.database.tables.lease
         plain = all(row.plain for row in rows)
         if plain and (len(rows) == 1 or connection.dialect.name in ("mysql", "mariadb")):

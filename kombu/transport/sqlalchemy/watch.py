@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from kombu.transport.waking import Source
 
 #: Longest pause between two looks at the files' times, which cost next to nothing.
-FILE_PAUSE = 0.02
+FILE_PAUSE = 0.05
 
 
 class FileTimes(Source):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
+from amqp.exceptions import ChannelError, RecoverableConnectionError
 
 from kombu.testing.conformance.store import StoreContract, bodies, envelope
 from kombu.transport.sqlalchemy.database import Database
 from kombu.transport.sqlalchemy.options import SqlOptions
 from kombu.transport.sqlalchemy.store import SqlStore
-from kombu.transport.virtual.store import Put, QueueSpec
+from kombu.transport.virtual.store import PartialPutError, Put, QueueFull, QueueSpec
 
 OpenStore = Callable[..., SqlStore]
 
@@ -90,6 +94,29 @@ class TestSqlStore(StoreContract):
             store.put([Put(queue, envelope("a")), Put(queue, unserializable)])
         assert store.size(queue) == 0
 
+    def test_a_payload_too_long_for_the_table_is_refused(self, store: SqlStore, queue: str) -> None:
+        """MariaDB's TEXT holds 64 KB; the message is stored whole or refused."""
+        large = Put(queue, envelope("x" * 100_000))
+        if store.database.name in ("mysql", "mariadb"):
+            with pytest.raises(ChannelError, match="payload"):
+                store.put([Put(queue, envelope("small")), large])
+            assert store.size(queue) == 0
+        else:
+            store.put([large])
+            assert len(bodies(self.claim(store, queue, 1))[0]) == 100_000
+
+    def test_a_full_queue_refuses_all_of_a_batch_that_is_too_much(
+        self, store: SqlStore, queue: str
+    ) -> None:
+        limited = {"x-max-length": 2, "x-overflow": "reject-publish"}
+        store.declare(QueueSpec(queue, arguments=limited))
+        with pytest.raises(PartialPutError) as caught:
+            self.put(store, queue, "a", "b", "c")
+        assert list(caught.value.failed) == [2]
+        with pytest.raises(QueueFull):
+            self.put(store, queue, "d")
+        assert bodies(self.claim(store, queue, 2)) == ["a", "b"]
+
     def test_a_queue_deleted_and_made_again_by_others_is_found(
         self, stores: OpenStore, queue: str
     ) -> None:
@@ -101,8 +128,6 @@ class TestSqlStore(StoreContract):
         assert bodies(self.claim(other, queue, 1)) == ["after"]
 
     def test_expired_messages_are_handed_over(self, store: SqlStore, queue: str) -> None:
-        import time
-
         store.put(
             [
                 Put(queue, envelope("short"), expires_at=time.time() + 0.2),
@@ -167,3 +192,24 @@ class TestOnPostgreSQL:
         assert waiting.wait(["other"], 0)
         putting.put([Put("mine", envelope("a"))])
         assert waiting.wait(["mine"], 5)
+
+    def test_a_server_that_hangs_is_given_up(self, open_store: OpenStore) -> None:
+        store = open_store()
+        store.declare(QueueSpec("q"))
+        store.close()
+        url = store.database.engine.url.render_as_string(hide_password=False)
+        hung = open_on(url, statement_timeout=1)
+        with hung.database.reading("ask") as connection:
+            backend = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            begun = time.monotonic()
+            with pytest.raises(RecoverableConnectionError):
+                for _ in range(3):
+                    hung.put([Put("q", envelope("a"))])
+            assert time.monotonic() - begun < 10
+        finally:
+            os.kill(backend, signal.SIGCONT)
+        hung.put([Put("q", envelope("b"))])
+        assert hung.size("q") >= 1
+        hung.close()

@@ -1,0 +1,74 @@
+"""Ending connections whose server does not answer, where the driver has no limit of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+from weakref import ref
+
+import sqlalchemy as sa
+
+#: Seconds that a connection may be in use beyond the limit that the server itself knows.
+GRACE = 2.0
+
+
+class Watchdog:
+    """Shuts the socket of a connection that is in use for too long.
+
+    One daemon thread per engine, started with the first connection; it ends with the engine.
+
+    Arguments:
+        limit: seconds.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self._in_use: dict[int, tuple[float, int]] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def attach(self, engine: sa.Engine) -> None:
+        """Watch the connections of an engine's pool."""
+        sa.event.listen(engine, "checkout", self._taken)
+        for name in ("checkin", "close", "invalidate", "detach", "soft_invalidate"):
+            sa.event.listen(engine, name, self._returned)
+
+    def _taken(self, connection: Any, record: Any, proxy: Any) -> None:
+        with self._lock:
+            self._in_use[id(connection)] = (time.monotonic() + self.limit, connection.fileno())
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=_watch, args=(ref(self),), name="kombu-sql-watchdog", daemon=True
+                )
+                self._thread.start()
+
+    def _returned(self, connection: Any, *rest: Any) -> None:
+        with self._lock:
+            self._in_use.pop(id(connection), None)
+
+    def bite(self) -> None:
+        """Shut what is overdue; the thread that waits for it gets an error."""
+        now = time.monotonic()
+        with self._lock:
+            overdue = [key for key, (deadline, _) in self._in_use.items() if deadline <= now]
+            for key in overdue:
+                _, fileno = self._in_use.pop(key)
+                # Gone by itself meanwhile: so much the better.
+                with suppress(OSError), socket.socket(fileno=os.dup(fileno)) as line:
+                    line.shutdown(socket.SHUT_RDWR)
+
+
+def _watch(watchdog_ref: ref[Watchdog]) -> None:
+    """The thread: holds no reference to the watchdog while it sleeps."""
+    while True:
+        watchdog = watchdog_ref()
+        if watchdog is None:
+            return
+        watchdog.bite()
+        pause = max(watchdog.limit / 10, 0.1)
+        del watchdog
+        time.sleep(pause)
