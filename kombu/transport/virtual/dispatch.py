@@ -128,6 +128,13 @@ class Consumers:
         return len(self._by_queue.get(queue, ())) == 1
 
 
+#: Under an event loop, an empty queue is asked again once a descriptor says so.
+_UNTIL_HEARD_OF = float("inf")
+
+#: Under an event loop, a claim waits a moment until one in so many of the window is free.
+_WORTHWHILE = 4
+
+
 class Dispatcher:
     """Claims messages for the consumers of one connection and hands them out.
 
@@ -144,6 +151,8 @@ class Dispatcher:
         self.keeper = keeper
         self.consumers = Consumers()
         self.waiting = False
+        #: Whether an event loop drives the connection.
+        self.evented = False
         self._inbox: dict[str, deque[Claim]] = {}
         self._dry: dict[str, float] = {}
         self._turn: deque[str] = deque()
@@ -152,6 +161,30 @@ class Dispatcher:
     def holding(self) -> bool:
         """Whether messages are claimed and not handed out yet."""
         return bool(self._inbox)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether acknowledgements wait for company: more messages follow, or a loop runs."""
+        return self.evented or bool(self._inbox)
+
+    def worth_claiming(self) -> bool:
+        """Whether the free credit is a good part of a window, or nobody's is short."""
+        scarce = False
+        for consumer in self.consumers:
+            credit = consumer.credit()
+            if credit and not self.is_dry(consumer.queue):
+                if credit * _WORTHWHILE >= (consumer.channel.qos.prefetch_count or 0):
+                    return True
+                scarce = True
+        return not scarce
+
+    def is_dry(self, queue: str) -> bool:
+        """Whether the last claim found the queue empty, and nothing was heard of it since."""
+        return self._dry.get(queue, 0.0) > time.monotonic()
+
+    def ask_again(self) -> None:
+        """Something may have come: no queue counts as empty any more."""
+        self._dry.clear()
 
     # ---- what is claimed
 
@@ -246,7 +279,12 @@ class Dispatcher:
             window = max(store.claim_window, 1)
             if not keeper.idle:
                 keeper.tick()
-            claims = store.claim((queue,), window if credit is None else min(window, credit))
+            if self.evented and self.is_dry(queue):
+                return None
+            wanted = window if credit is None else min(window, credit)
+            claims = store.claim((queue,), wanted)
+            if self.evented and len(claims) < wanted:
+                self._dry[queue] = _UNTIL_HEARD_OF
             if not claims:
                 return None
             if store.lease is not None:
@@ -293,9 +331,10 @@ class Dispatcher:
         if claims:
             self.keeper.hold(claims)
             self.prefer(claims)
-        else:
-            for queue in queues:
-                self._dry[queue] = now + _DRY_TIME
+        if self.evented and len(claims) < window:
+            self._dry.update(dict.fromkeys(queues, _UNTIL_HEARD_OF))
+        elif not claims:
+            self._dry.update(dict.fromkeys(queues, now + _DRY_TIME))
 
     def wait(self, timeout: float | None) -> bool:
         """Sleep until there may be something to hand out; whether there may."""

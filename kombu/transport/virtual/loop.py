@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from kombu.transport.virtual.lease import GATHER_TIME
@@ -32,11 +33,11 @@ class LoopDriver:
         self.store = store
         self.loop = loop
         self._watched: set[int] = set()
-        self._armed: tuple[str, ...] | None = None
-        #: Whether there may be more than was claimed last.
-        self._more = True
+        self._armed: set[str] = set()
         self._timer: Any = None
         self._stopped = False
+        #: Since when there is credit that is not worth a claim yet.
+        self._sparse_since: float | None = None
 
     def start(self) -> None:
         """Take part in the loop."""
@@ -44,10 +45,12 @@ class LoopDriver:
         interval = _HOUSEKEEPING if lease is None else min(lease / 4, _HOUSEKEEPING)
         self._timer = self.loop.call_repeatedly(interval, self._housekeeping)
         self.loop.on_tick.add(self.on_tick)
+        self.transport.dispatcher.evented = True
 
     def stop(self) -> None:
         """Take part no more."""
         self._stopped = True
+        self.transport.dispatcher.evented = False
         self.loop.on_tick.discard(self.on_tick)
         if self._timer is not None:
             self._timer.cancel()
@@ -59,22 +62,37 @@ class LoopDriver:
         if not self._stopped:
             self.transport.keeper.tick()
             # Expired messages and ended delays announce themselves on no descriptor.
-            self._armed = None
+            self._ask_again()
 
     def on_tick(self) -> None:
         """Called before the loop sleeps."""
         if self._stopped:
             return
-        if self._more:
+        dispatcher = self.transport.dispatcher
+        unheard = any(not dispatcher.is_dry(queue) for queue in dispatcher.wanted())
+        if dispatcher.holding or (unheard and self._worthwhile()):
             self._deliver()
-        self.transport.keeper.flush()
-        wanted = tuple(self.transport.dispatcher.wanted())
-        if wanted and (self._armed is None or set(wanted) - set(self._armed)):
-            self.store.arm(wanted)
-            self._armed = wanted
-        elif not wanted:
-            self._more = True  # whoever gets credit again asks first
+        self.transport.keeper.tick()
+        empty = {queue for queue in dispatcher.wanted() if dispatcher.is_dry(queue)}
+        if empty - self._armed:
+            self.store.arm(tuple(empty))
+            self._armed = empty
         self._watch()
+
+    def _worthwhile(self) -> bool:
+        """Whether to claim now: with credit for a good part of the window, or after a moment."""
+        now = time.monotonic()
+        if self.transport.dispatcher.worth_claiming():
+            self._sparse_since = None
+            return True
+        if self._sparse_since is None:
+            self._sparse_since = now
+            self.loop.call_later(GATHER_TIME, _nothing)
+            return False
+        if now - self._sparse_since < GATHER_TIME:
+            return False
+        self._sparse_since = None
+        return True
 
     def _watch(self) -> None:
         filenos = set(self.store.filenos())
@@ -89,18 +107,19 @@ class LoopDriver:
         if self._stopped:
             return
         if self.store.on_readable(fileno):
-            self._armed = None
-            self._deliver()
+            self._ask_again()
+            if self._worthwhile():
+                self._deliver()
         self._watch()
+
+    def _ask_again(self) -> None:
+        self._armed = set()
+        self.transport.dispatcher.ask_again()
 
     def _deliver(self) -> None:
         for _ in range(_AT_ONCE):
-            if self._stopped:
+            if self._stopped or not self.transport._deliver_next():
                 return
-            if not self.transport._deliver_next():
-                self._more = False
-                return
-        self._more = True
         # The loop must not sleep now.
         self.loop.call_soon(_nothing)
 

@@ -38,7 +38,7 @@ class SettleVerbs:
                 connection = self.connection
                 claim = getattr(delivery.item, "claim", None)
                 if claim is not None:
-                    connection.keeper.ack((claim,), now=not connection.dispatcher.holding)
+                    connection.keeper.ack((claim,), now=not connection.dispatcher.gathers)
                 connection.dispatcher.credit_returned()
                 return
         qos.ack(delivery_tag)
@@ -74,7 +74,7 @@ class SettleVerbs:
         connection = self.connection
         claims = [d.item.claim for d in acked or () if getattr(d.item, "claim", None) is not None]
         if claims:
-            connection.keeper.ack(claims, now=not connection.dispatcher.holding)
+            connection.keeper.ack(claims, now=not connection.dispatcher.gathers)
         for delivery in rejected or ():
             self._reject(delivery.item)
         if requeued:
