@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 
 from kombu import exceptions
@@ -167,6 +168,21 @@ class Resource:
             self._changed.notify()
         if known:
             self._close_quietly(self.close_resource, resource)
+
+    # ---- read from outside under these names, by Celery's tests for one
+
+    @property
+    def _dirty(self) -> list[Any]:
+        """What is in use."""
+        return list(self._in_use.values())
+
+    @property
+    def _resource(self) -> Any:
+        """Its attribute ``queue`` lists what may still be acquired; ``None``: yet to be made."""
+        with self._changed:
+            free = (self._limit or 0) - len(self._in_use) - self._being_made
+            unmade = [None] * max(0, free - len(self._idle))
+            return SimpleNamespace(queue=[*unmade, *self._idle])
 
     # ---- the pool as a whole
 

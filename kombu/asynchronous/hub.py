@@ -109,6 +109,11 @@ class Hub:
             self._poller = self._open_poller()
         return self._poller
 
+    @poller.setter
+    def poller(self, poller: Any) -> None:
+        """Use another poller, as Celery's tests do; the one in use is left alone."""
+        self._poller = poller
+
     @cached_property
     def scheduler(self) -> Iterator[tuple[float | None, Any]]:
         """The timer's endless iterator."""
@@ -174,7 +179,15 @@ class Hub:
             for tick in list(self.on_tick):
                 tick()
             # After work, the driver gets its turn before the loop sleeps.
-            events = self.poller.poll(0 if worked or self._ready else delay)
+            delay = 0 if worked or self._ready else delay
+            events: Any = ()
+            if self.readers or self.writers or self.consolidate:
+                try:
+                    events = self.poller.poll(delay) or ()
+                except ValueError:
+                    return  # the poller was closed; whoever goes on makes a new loop
+            else:
+                self._rest(delay)
             writable: list[int] = []
             for number, bits in events:
                 self._dispatch(number, bits, writable)
@@ -225,13 +238,16 @@ class Hub:
     def call_soon(self, callback: Any, *args: Any) -> Any:
         """Call at the loop's next iteration; from any thread.
 
+        A promise that is waiting for that already is called once.
+
         Returns:
             a promise, that can be cancelled; ``callback`` itself if it is one already.
         """
         if args or not isinstance(callback, Thenable):
             callback = promise(callback, args)
         with self._ready_lock:
-            self._ready.append(callback)
+            if not any(waiting is callback for waiting in self._ready):
+                self._ready.append(callback)
         self._wake()
         return callback
 
@@ -441,6 +457,8 @@ class Hub:
                 self._resume(number, callback, registry)
             else:
                 callback(*args)
+        except Empty:
+            pass  # as Celery's readers say that there was nothing to read
         except OSError as exc:
             if exc.errno == errno.EBADF and self._is_closed(number):
                 self._rebuild_without(number)
@@ -455,7 +473,11 @@ class Hub:
             pass
         except OSError as exc:
             if exc.errno != errno.EBADF:
+                self.remove(number)
                 raise
+        except BaseException:
+            self.remove(number)
+            raise
         finally:
             # An ended generator does nothing about its descriptor: the loop would spin on it.
             if ended and registry.get(number, (None,))[0] is callback:
@@ -516,6 +538,22 @@ class Hub:
         self._waking = True
         with suppress(BlockingIOError, OSError):
             waker[1].send(b"\0")
+
+    def _rest(self, seconds: float) -> None:
+        """Sleep with nothing to watch, until it is over or another thread wakes us."""
+        if self._poller is None:
+            self._poller = self._open_poller()
+        if self._waker is None:  # somebody else's poller, which can't be woken
+            sleep(min(seconds, 0.1))
+            return
+        receiver = self._waker[0]
+        receiver.settimeout(seconds)
+        try:
+            with suppress(BlockingIOError, TimeoutError):
+                receiver.recv(4096)
+        finally:
+            receiver.setblocking(False)
+        self._waking = False
 
     def _on_woken(self) -> None:
         # Emptied before the flag falls: the other way round a byte sent in between is lost.

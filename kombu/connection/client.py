@@ -186,9 +186,13 @@ class Connection(TransportFace, Offspring, ConnectionParameters):
                 self.declared_entities.clear()
                 self._default_channel = None
                 with self._shortened_connect_timeout():
-                    self._connection = self.transport.establish_connection()
+                    self._connection = self._establish_connection()
                 self._closed = False
             return self._connection
+
+    def _establish_connection(self) -> Any:
+        """The driver's connection; applications' tests replace this."""
+        return self.transport.establish_connection()
 
     @contextmanager
     def _shortened_connect_timeout(self) -> Iterator[None]:

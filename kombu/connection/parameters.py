@@ -91,7 +91,12 @@ class ConnectionParameters:
         self._first = {**given, **address}
         self._assign({**given, **address})
         self._failover_strategy = failover_strategy or "round-robin"
-        self.failover_strategy = strategy_named(self._failover_strategy, self.failover_strategies)
+        self.failover_strategy = self._failover_strategy
+        if self.alt or self._failover_strategy in self.failover_strategies:
+            # Without alternates a name that nobody knows does no harm.
+            self.failover_strategy = strategy_named(
+                self._failover_strategy, self.failover_strategies
+            )
         self._hosts = self._candidates(first) if self.alt else []
         if self.alt:
             self.cycle = self.failover_strategy(self._hosts)
@@ -226,7 +231,13 @@ class ConnectionParameters:
             include_password: show passwords, tokens and keys; otherwise they are masked, in
                 alternates, URLs and transport options too.
         """
-        return self._resolved() if include_password else dict(masked(self._resolved()))
+        resolved = self._resolved()
+        if include_password:
+            return resolved
+        shown = dict(masked(resolved))
+        if not self.password:  # the transport's default is no secret
+            shown["password"] = resolved["password"]
+        return shown
 
     def as_uri(
         self,

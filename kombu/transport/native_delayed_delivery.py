@@ -149,10 +149,10 @@ def bind_queue_to_native_delayed_delivery_exchange(
             exchange = binding.exchange.bind(channel)
             if exchange.type == "direct":
                 logger.warning(
-                    "exchange %r is direct: delayed messages can't be routed through it; "
-                    "use a topic exchange for queue %r",
+                    "Exchange %s is a direct exchange and native delayed delivery do not support "
+                    "direct exchanges.\nETA tasks published to this exchange will block the "
+                    "worker until the ETA arrives.",
                     exchange.name,
-                    queue.name,
                 )
                 continue
             key = binding.routing_key or ""

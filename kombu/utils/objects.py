@@ -57,17 +57,23 @@ class cached_property(Generic[_Value]):
                     value = cache[self.attrname] = self.func(instance)
         return value
 
-    def __set__(self, instance: Any, value: Any) -> None:
+    def __set__(self, instance: Any, value: Any) -> Any:
+        if instance is None:
+            return self
         cache = self._cache(instance)
         with self.lock:
             cache[self.attrname] = value if self.fset is None else self.fset(instance, value)
+        return None
 
-    def __delete__(self, instance: Any) -> None:
+    def __delete__(self, instance: Any) -> Any:
+        if instance is None:
+            return self
         cache = self._cache(instance)
         with self.lock:
             value = cache.pop(self.attrname, _UNSET)
         if self.fdel is not None and value is not _UNSET:
             self.fdel(instance, value)
+        return None
 
     def setter(self, fset: Callable[[Any, Any], _Value]) -> cached_property[_Value]:
         """Decorator that names the function called on assignment."""

@@ -68,6 +68,13 @@ class Channel(virtual.Channel):
         assert isinstance(store, MemoryStore)
         return {name: _Messages(store, name) for name in list(store.broker.queues)}
 
+    @queues.setter
+    def queues(self, queues: Mapping[str, Any]) -> None:
+        """Any assignment gives this channel's connection empty queues of its own, for tests."""
+        store = self._backend
+        assert isinstance(store, MemoryStore)
+        store.broker = MemoryBroker(store.broker.name)
+
     def after_reply_message_received(self, queue: str) -> None:
         """Delete the queue that a reply came by."""
         self.queue_delete(queue)

@@ -11,6 +11,7 @@ from t.services.pool import Servers
 
 BROKERS = {"redis": ("redis", "REDIS_URL"), "amqp": ("rabbitmq", "RABBITMQ_URL")}
 
+
 @pytest.fixture(scope="session")
 def redis_results(servers: Servers) -> str:
     """A result backend in a Redis database that no broker uses."""

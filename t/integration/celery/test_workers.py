@@ -109,7 +109,9 @@ class TestControl:
         eventually(lambda: lines(tmp_path / "ran"), "the nap has begun")
         assert [task["name"] for task in inspect.active()[worker.name]] == ["nap"]
 
-    def test_a_revoked_task_does_not_run(self, app: Celery, worker: Program, tmp_path: Path) -> None:
+    def test_a_revoked_task_does_not_run(
+        self, app: Celery, worker: Program, tmp_path: Path
+    ) -> None:
         log = tmp_path / "ran"
         note = app.tasks["note"]
         doomed = note.apply_async((str(log), "doomed"), countdown=1)

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from celery import Celery
+
 from kombu import Exchange, Queue
 from kombu.common import Broadcast
-
 from t.integration.celery.tasks import BACKEND, BROKER, make_app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -80,7 +81,8 @@ class Site:
 
     def worker(self, *arguments: str, name: str = "", ready: bool = True) -> Program:
         """Start ``celery worker`` and wait until it says that it is ready."""
-        name = f"{name or 'worker'}-{uuid4().hex[:6]}@localhost"
+        if "@" not in name:
+            name = f"{name or 'worker'}-{uuid4().hex[:6]}@localhost"
         quiet = ("--without-mingle", "--without-gossip", "--loglevel", "INFO")
         worker = self.program(name, "worker", "--hostname", name, *quiet, *arguments)
         if ready:
@@ -113,8 +115,14 @@ class Program:
         self.path = log
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "t.integration.celery.worker_app"]
-                + list(arguments),
+                [
+                    sys.executable,
+                    "-m",
+                    "celery",
+                    "-A",
+                    "t.integration.celery.worker_app",
+                    *arguments,
+                ],
                 cwd=ROOT,
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
@@ -142,8 +150,6 @@ class Program:
 
     def kill(self) -> None:
         """SIGKILL for it and its pool."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait(PATIENCE)
