@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import codecs
 import os
-import pickle
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .exceptions import ContentDisallowed, DecodeError, EncodeError, SerializerNotInstalled
 from .utils.compat import entrypoints
 from .utils.encoding import bytes_to_str, str_to_bytes
+from .utils.imports import Late
 from .utils.json import dumps as json_dumps
 from .utils.json import loads as json_loads
+
+if TYPE_CHECKING:
+    import pickle
 
 __all__ = ("dumps", "loads", "pickle", "register", "unregister")
 
@@ -31,7 +34,15 @@ NOTSET = object()
 #: Protocol pickles are written by; the environment variable ``PICKLE_PROTOCOL`` says otherwise.
 pickle_protocol = int(os.environ.get("PICKLE_PROTOCOL") or 4)
 
-pickle_load = pickle.load
+pickle_load: Callable[[Any], Any] = Late("pickle:load")
+_pickle_dumps: Callable[..., bytes] = Late("pickle:dumps")
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when it is first asked for: most processes never pickle.
+    if name == "pickle":
+        return import_module("pickle")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class codec(NamedTuple):
@@ -309,7 +320,7 @@ def register_pickle() -> None:
     """Register ``pickle``. Reading a pickle may run any code."""
 
     def pickle_dumps(data: Any) -> bytes:
-        return pickle.dumps(data, protocol=pickle_protocol)
+        return _pickle_dumps(data, protocol=pickle_protocol)
 
     registry.register("pickle", pickle_dumps, unpickle, "application/x-python-serialize", "binary")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import random
 import threading
 from collections import OrderedDict, UserDict
 from collections.abc import (
@@ -22,6 +21,7 @@ from time import monotonic, sleep
 from typing import Any, TypeVar, cast
 
 from .encoding import safe_repr
+from .imports import Late
 
 __all__ = (
     "LRUCache",
@@ -41,6 +41,8 @@ _Value = TypeVar("_Value")
 KEYWORD_MARK = object()
 
 _UNOPENED: Any = object()
+
+_shuffle = Late("random:shuffle")
 
 #: Longest nap in seconds of :func:`retry_over_time`, so that its callback is called in between.
 _NAP = 1.0
@@ -295,7 +297,7 @@ def shufflecycle(it: Iterable[_Value]) -> Iterator[_Value]:
     """Without end, one at random of the things in ``it``."""
     things = list(it)
     for _ in repeat(None):
-        random.shuffle(things)
+        _shuffle(things)
         yield things[0]
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from threading import RLock
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 
 
-@dataclass
 class _Credit:
     """What one consumer may hold: ``limit`` 0 is unlimited."""
 
-    limit: int = 0
-    held: int = 0
+    __slots__ = ("held", "limit")
+
+    def __init__(self, limit: int, held: int) -> None:
+        self.limit = limit
+        self.held = held
 
 
 class Delivery(Generic[Item]):

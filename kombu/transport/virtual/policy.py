@@ -6,8 +6,7 @@ Names, units and defaults are RabbitMQ's: ``x-`` arguments, times in millisecond
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from kombu.transport.virtual.envelope import EXPIRES_AT, clamp_priority
 from kombu.transport.virtual.store import Envelope, Put
@@ -20,8 +19,7 @@ Reason = Literal["rejected", "expired", "maxlen", "delivery_limit"]
 OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
 
 
-@dataclass(frozen=True)
-class QueuePolicy:
+class QueuePolicy(NamedTuple):
     """A queue's arguments, read once. Times are seconds here."""
 
     message_ttl: float | None = None

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from kombu.transport.features import Features
@@ -23,8 +22,7 @@ from kombu.transport.features import Features
 Envelope = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class QueueSpec:
+class QueueSpec(NamedTuple):
     """A queue as it was declared.
 
     Arguments:
@@ -35,7 +33,7 @@ class QueueSpec:
     durable: bool = True
     exclusive: bool = False
     auto_delete: bool = False
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = {}
 
 
 class Put(NamedTuple):
