@@ -16,6 +16,7 @@ from psycopg.types.json import set_json_loads
 
 from kombu.transport.pgmq.errors import ERRORS
 from kombu.transport.pgmq.options import PgmqOptions
+from kombu.transport.watchdog import GRACE, Watchdog
 from kombu.utils.json import loads
 
 #: Seconds to wait for a free connection where the options say nothing.
@@ -42,12 +43,18 @@ class Pool:
         connect: makes one.
         size: how many there may be.
         timeout: seconds to wait for a free one.
+        watchdog: ends uses that take too long.
     """
 
     def __init__(
-        self, connect: Callable[[], psycopg.Connection[Row]], size: int, timeout: float
+        self,
+        connect: Callable[[], psycopg.Connection[Row]],
+        size: int,
+        timeout: float,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._connect = connect
+        self._watchdog = watchdog
         self._timeout = timeout
         self._free: deque[tuple[psycopg.Connection[Row], float]] = deque()
         self._places = threading.BoundedSemaphore(size)
@@ -62,8 +69,12 @@ class Pool:
         try:
             connection = self._take()
             try:
+                if self._watchdog is not None:
+                    self._watchdog.taken(connection)
                 yield connection
             finally:
+                if self._watchdog is not None:
+                    self._watchdog.returned(connection)
                 if connection.closed or connection.broken or self._closed:
                     connection.close()
                 else:
@@ -81,9 +92,13 @@ class Pool:
                 return self._connect()
             if time.monotonic() - used < REST:
                 return connection
+            if self._watchdog is not None:
+                self._watchdog.taken(connection)
             try:
                 connection.execute("")
             except psycopg.Error:
+                if self._watchdog is not None:
+                    self._watchdog.returned(connection)
                 connection.close()
                 continue
             return connection
@@ -110,6 +125,7 @@ class PgmqDatabase:
             self.connect,
             options.pool_size,
             POOL_TIMEOUT if options.pool_timeout is None else options.pool_timeout,
+            Watchdog(options.statement_timeout + GRACE) if options.statement_timeout else None,
         )
         #: What to add to this process's clock to get the server's, in seconds.
         self.clock_offset = 0.0

@@ -11,7 +11,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine
 
 from kombu.transport.sqlalchemy.options import SqlOptions
-from kombu.transport.sqlalchemy.watchdog import GRACE, Watchdog
+from kombu.transport.watchdog import GRACE, Watchdog
 
 #: Execution option: this transaction is going to write.
 WRITES = "kombu_writes"
@@ -86,7 +86,10 @@ class PostgreSQL(Dialect):
         event.listen(engine, "connect", limit)
         if self.options.statement_timeout and engine.driver in ("psycopg", "psycopg2"):
             # A server that hangs answers no statement_timeout either.
-            Watchdog(self.options.statement_timeout + GRACE).attach(engine)
+            watchdog = Watchdog(self.options.statement_timeout + GRACE)
+            event.listen(engine, "checkout", watchdog.taken)
+            for name in ("checkin", "close", "invalidate", "detach", "soft_invalidate"):
+                event.listen(engine, name, watchdog.returned)
 
     def now(self) -> sa.ColumnElement[float]:
         return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Double())

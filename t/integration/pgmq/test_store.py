@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import psycopg
 import pytest
+from amqp.exceptions import RecoverableConnectionError
 from psycopg.types.json import Jsonb
 
 from kombu import Connection, Exchange, Queue
@@ -72,6 +76,30 @@ class TestPgmqStore(StoreContract):
         store.put([Put(name, envelope("a"))])
         assert bodies(self.claim(store, name, 1)) == ["a"]
         store.delete(name)
+
+
+@pytest.mark.server("postgres")
+def test_a_server_that_hangs_is_given_up(dsn: str) -> None:
+    database = PgmqDatabase(
+        {"connect_timeout": 5}, PgmqOptions(conn_string=dsn, statement_timeout=1)
+    )
+    database.prepare()
+    store = PgmqStore(database)
+    name = f"hung_{uuid4().hex[:8]}"
+    store.declare(QueueSpec(name))
+    ((backend,),) = database.query("ask", "SELECT pg_backend_pid()")
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        with pytest.raises(RecoverableConnectionError):
+            store.put([Put(name, envelope("a"))])
+        assert time.monotonic() - begun < 10
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    store.put([Put(name, envelope("b"))])
+    assert store.size(name) >= 1
+    store.delete(name)
+    store.close()
 
 
 @pytest.mark.server("postgres")

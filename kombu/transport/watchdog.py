@@ -10,8 +10,6 @@ from contextlib import suppress
 from typing import Any
 from weakref import ref
 
-import sqlalchemy as sa
-
 #: Seconds that a connection may be in use beyond the limit that the server itself knows.
 GRACE = 2.0
 
@@ -19,7 +17,7 @@ GRACE = 2.0
 class Watchdog:
     """Shuts the socket of a connection that is in use for too long.
 
-    One daemon thread per engine, started with the first connection; it ends with the engine.
+    One daemon thread, started with the first connection; it ends with its pool.
 
     Arguments:
         limit: seconds.
@@ -31,13 +29,8 @@ class Watchdog:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def attach(self, engine: sa.Engine) -> None:
-        """Watch the connections of an engine's pool."""
-        sa.event.listen(engine, "checkout", self._taken)
-        for name in ("checkin", "close", "invalidate", "detach", "soft_invalidate"):
-            sa.event.listen(engine, name, self._returned)
-
-    def _taken(self, connection: Any, record: Any, proxy: Any) -> None:
+    def taken(self, connection: Any, *rest: Any) -> None:
+        """A connection, which has a ``fileno()``, is used from now on."""
         with self._lock:
             self._in_use[id(connection)] = (time.monotonic() + self.limit, connection.fileno())
             if self._thread is None:
@@ -46,7 +39,8 @@ class Watchdog:
                 )
                 self._thread.start()
 
-    def _returned(self, connection: Any, *rest: Any) -> None:
+    def returned(self, connection: Any, *rest: Any) -> None:
+        """It is not used any more; unknown ones are ignored."""
         with self._lock:
             self._in_use.pop(id(connection), None)
 
