@@ -37,7 +37,11 @@ def published_python(*needed: str) -> str:
 
     Arguments:
         needed: further distributions that must be there.
+
+    KOMBU_PUBLISHED_PYTHON names an interpreter that has all that.
     """
+    if given := os.environ.get("KOMBU_PUBLISHED_PYTHON"):
+        return given
     folder = _venv("published-5.7")
     if not (folder / ".complete").exists():
         _install(folder, PUBLISHED, *CLIENTS)

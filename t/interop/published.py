@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,32 +14,11 @@ VERSION = "5.7.0"
 PEER = Path(__file__).with_name("peer.py")
 
 
-def python(*clients: str) -> str:
-    """The interpreter of an environment with published kombu and client libraries.
-
-    KOMBU_PUBLISHED_PYTHON names one that is there already.
-    """
-    given = os.environ.get("KOMBU_PUBLISHED_PYTHON")
-    if given:
-        return given
-    cache = Path(os.environ.get("KOMBU_TEST_CACHE") or Path.home() / ".cache" / "kombu-tests")
-    name = "-".join(["published", VERSION, f"{sys.version_info[0]}.{sys.version_info[1]}"])
-    folder = cache / "-".join([name, *sorted(clients)])
-    interpreter = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True, timeout=120)
-        wanted = [f"kombu=={VERSION}", *clients]
-        pip = [interpreter, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, *wanted], check=True, timeout=300)
-        (folder / "complete").touch()
-    return str(interpreter)
-
-
 class Published:
     """Runs commands of ``peer.py`` under the published kombu.
 
     Arguments:
-        interpreter: see :func:`python`.
+        interpreter: see :func:`t.peers.published_python`.
         url: the broker.
         transport_options: those of the connection.
         cwd: folder to run in, away from the code under test.

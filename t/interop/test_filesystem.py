@@ -11,12 +11,13 @@ import pytest
 
 from kombu import Connection, Exchange, Producer, Queue
 from kombu.pidbox import Mailbox
-from t.interop.published import VERSION, Published, python
+from t.interop.published import VERSION, Published
+from t.peers import published_python
 
 
 @pytest.fixture(scope="session")
 def interpreter() -> str:
-    return python()
+    return published_python()
 
 
 @pytest.fixture

@@ -116,7 +116,10 @@ def test_a_child_process_leaves_the_parents_connection_alone(connect, queue_of):
             os._exit(0)
     os.waitpid(pid, 0)
     producer.publish("parent", routing_key=queue)
-    assert connection.default_channel.queue_declare(queue, passive=True).message_count == 3
+    channel = connection.default_channel
+    deadline = time.monotonic() + 10
+    while channel.queue_declare(queue, passive=True).message_count < 3:
+        assert time.monotonic() < deadline, "not all three messages arrived"
 
 
 class TestEventLoop:

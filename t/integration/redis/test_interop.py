@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,35 +13,26 @@ import pytest
 
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.pidbox import Mailbox
+from t import peers
 from t.integration.redis.servers import RedisServer
 
 PEER = Path(__file__).with_name("published_peer.py")
 
 
 @pytest.fixture(scope="session")
-def published_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An interpreter that has the published kombu: given, or made for this run."""
-    given = os.environ.get("KOMBU_PUBLISHED_PYTHON")
-    if given:
-        return given
-    home = tmp_path_factory.mktemp("published")
-    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-    python = str(home / "bin" / "python")
-    subprocess.run(
-        [python, "-m", "pip", "install", "-q", "kombu==5.7.0", "redis"], check=True, timeout=300
-    )
-    return python
+def published_python() -> str:
+    """An interpreter that has the published kombu; its redis transport needs packaging, too."""
+    return peers.published_python("packaging")
 
 
 class Peer:
     def __init__(self, python: str, what: str, url: str, **order: Any) -> None:
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         self.process = subprocess.Popen(
             [python, str(PEER), what, url, json.dumps(order)],
             stdout=subprocess.PIPE,
             text=True,
             cwd=PEER.parent,
-            env=environment,
+            env=peers.without_paths(),
         )
 
     def line(self) -> dict[str, Any]:
@@ -67,15 +56,15 @@ def options(request: pytest.FixtureRequest) -> dict[str, Any]:
 def peer(
     published_python: str, server: RedisServer, options: dict[str, Any]
 ) -> Iterator[Callable[..., Peer]]:
-    peers: list[Peer] = []
+    started: list[Peer] = []
 
     def start(what: str, **order: Any) -> Peer:
         order["options"] = {**options, **order.get("options", {})}
-        peers.append(Peer(published_python, what, server.url, **order))
-        return peers[-1]
+        started.append(Peer(published_python, what, server.url, **order))
+        return started[-1]
 
     yield start
-    for each in peers:
+    for each in started:
         each.process.kill()
         each.end()
 
