@@ -12,11 +12,11 @@ PYTEST  ?= $(BIN)/python -m pytest -q
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint typing bench docs clean servers
+.PHONY: help demo test lint typing bench compat docs clean servers
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
-	@echo "make lint | typing | docs | bench | clean"
+	@echo "make lint | typing | docs | bench | compat | clean"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "kombu needs Python 3.10 or newer; set PYTHON=")'
@@ -57,6 +57,9 @@ docs: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(BIN)/python -m t.benchmarks
+
+compat: $(VENV)/.development
+	$(BIN)/python -m t.compat
 
 clean:
 	rm -rf $(VENV) build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .tox

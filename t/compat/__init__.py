@@ -1,0 +1,1 @@
+"""Other projects' own test suites, run with this package and with the published one."""
