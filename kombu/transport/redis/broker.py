@@ -48,6 +48,7 @@ class Broker:
         self.store.fanout = self.fanout
         self.store.on_change = self.topology.forget_queue
         self.store.find_arguments = self.topology.queue_arguments
+        self.store.find_expiry = self.topology.expiry
         self.store.restorer.router = self.route
 
     def backend(self) -> Backend:

@@ -17,6 +17,7 @@
 --     P_kombu.quarantine.Q          list    values that were no messages
 --     P_kombu.deleted.Q             string  when the queue was deleted (microseconds)
 --     P_kombu.queue.Q               string  how the queue was declared (JSON)
+--     P_kombu.expiring.Q            string  its x-expires; outlives the queue by an hour
 --     channel P_kombu.wake.<owner>          wakes one waiting owner
 --
 -- field is the message's delivery tag; when a copy of the same message is held already it

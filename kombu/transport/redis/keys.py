@@ -68,7 +68,7 @@ class Keyspace:
         return chosen
 
     def of_queue(self, kind: str, queue: str) -> str:
-        """An additive key of ours; kinds: idle, sentry, delayed, quarantine, deleted, queue."""
+        """An additive key of ours; of a kind: idle, sentry, delayed, quarantine ..."""
         before, after = self.around(kind)
         return before + (_without_braces(queue) if self.tagged else queue) + after
 

@@ -40,6 +40,9 @@ logger = logging.getLogger("kombu.transport.redis")
 #: Seconds during which a deleted queue takes no late returns.
 _DELETED_FOR = 86400
 
+#: Milliseconds for which an expired queue's lifetime is still known.
+_REMEMBERED = 3_600_000
+
 FEATURES = Features(
     exchange_types=frozenset({"direct", "topic", "fanout", "headers"}),
     priority=True,
@@ -89,6 +92,7 @@ class RedisStore(Store):
         self.chores: list[Callable[[], None]] = []
         #: Arguments of a queue that another client declared, where somebody keeps them.
         self.find_arguments: Callable[[str], Mapping[str, Any] | None] | None = None
+        self.find_expiry: Callable[[str], int | None] | None = None
         self._complained: set[str] = set()
         self._closed = False
         self._lock = threading.RLock()
@@ -144,8 +148,14 @@ class RedisStore(Store):
         else:
             self._expiry.pop(name, None)
         self._policies[name] = QueuePolicy.of(queue.arguments)
+        base = self._keys.base(name)
+        commands: list[tuple[str, Command]] = [(base, tuple(command))]
+        if expires:
+            # Outlives the record: what others put after the queue's end must end, too.
+            ended = self._keys.of_queue("expiring", name)
+            commands.append((base, ("SET", ended, int(expires), "PX", int(expires) + _REMEMBERED)))
         with mapped(f"declare queue {name!r}"):
-            self._server.call(self._keys.base(name), *command)
+            self._strict(self._server.pipeline(commands))
 
     def arguments(self, queue: str) -> dict[str, Any] | None:
         """The arguments a queue was declared with by a client of this version, else ``None``."""
@@ -296,6 +306,8 @@ class RedisStore(Store):
         expires = self._expiry.get(name)
         if expires is not None:
             commands += self._touch(name, expires)
+        elif self.find_expiry is not None and (others := self.find_expiry(name)):
+            commands += [("PEXPIRE", key, others) for key in self._keys.lists(name)]
         return commands
 
     def _touch(self, queue: str, expires: int) -> list[Command]:

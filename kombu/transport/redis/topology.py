@@ -289,8 +289,16 @@ class RedisTopology(TopologyStore):
             found: Mapping[str, Any] | None = self._reads.read(key, ("GET", key), _arguments)
         return found
 
+    def expiry(self, queue: str) -> int | None:
+        """Lifetime in milliseconds of a queue that somebody declared with ``x-expires``."""
+        key = self._keys.of_queue("expiring", queue)
+        with mapped(f"look up queue {queue!r}"):
+            found: int | None = self._reads.read(key, ("GET", key), _milliseconds)
+        return found
+
     def forget_queue(self, queue: str) -> None:
         """This client declared or deleted the queue: what was read of it is void."""
+        self._reads.forget(self._keys.of_queue("expiring", queue))
         self._reads.forget(self._keys.of_queue("queue", queue))
 
 
@@ -301,6 +309,10 @@ def _pairs(reply: Any) -> dict[str, str]:
         else list(zip(reply[::2], reply[1::2], strict=True))
     )
     return {name.decode("utf-8", "surrogatepass"): value.decode() for name, value in items}
+
+
+def _milliseconds(text: Any) -> int | None:
+    return None if text is None else int(text)
 
 
 def _arguments(text: Any) -> dict[str, Any] | None:
