@@ -43,7 +43,7 @@ class Target:
 
     @property
     def where(self) -> str:
-        return f"{self.host}:{self.port}" if self.port else self.host
+        return f"{self.host}:{self.port}" if self.port and "://" not in self.host else self.host
 
     @property
     def amqp(self) -> bool:
@@ -79,7 +79,7 @@ def diagnose(exc: BaseException, target: Target) -> Diagnosis:
     The cause may hold what the broker said: cut secrets out before printing.
     """
     causes = list(chain(exc))
-    for rule in (_client, _certificate, _credentials, _vhost, _network):
+    for rule in (_client, _certificate, _credentials, _vhost, _network, _files):
         found = rule(causes, target)
         if found is not None:
             return found
@@ -186,6 +186,21 @@ def _vhost(causes: list[BaseException], target: Target) -> Diagnosis | None:
                 "wrong-vhost", f"there is no virtual host or database {name!r}: {exc}", mend
             )
     return None
+
+
+def _files(causes: list[BaseException], target: Target) -> Diagnosis | None:
+    for exc in causes:
+        if isinstance(exc, FileNotFoundError):
+            mend = "create the folder, or correct the option or path that names it"
+            return Diagnosis("missing-file", str(exc.strerror or exc) + _file_of(exc), mend)
+        if isinstance(exc, PermissionError):
+            mend = "let this user read and write there, or run as another"
+            return Diagnosis("no-permission", str(exc.strerror or exc) + _file_of(exc), mend)
+    return None
+
+
+def _file_of(exc: OSError) -> str:
+    return f": {exc.filename!r}" if exc.filename else ""
 
 
 def _network(causes: list[BaseException], target: Target) -> Diagnosis | None:

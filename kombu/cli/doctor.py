@@ -217,8 +217,12 @@ def _names(features: Features) -> list[str]:
 
 
 def _server_of(connection: Connection) -> str | None:
-    """Name and version of an AMQP broker, which tells them; others don't."""
+    """Name and version of the server, where it tells them."""
     told = getattr(connection.connection, "server_properties", None)
-    if not isinstance(told, dict):
-        return None
-    return " ".join(str(told[key]) for key in ("product", "version") if key in told) or None
+    if isinstance(told, dict):
+        return " ".join(str(told[key]) for key in ("product", "version") if key in told) or None
+    if connection.transport.driver_type == "redis":
+        with closing(connection.channel()) as channel:
+            about = channel.client.info("server")
+        return f"Redis {about['redis_version']}" if "redis_version" in about else None
+    return None

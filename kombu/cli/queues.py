@@ -11,6 +11,7 @@ from kombu.cli.arguments import FAILED, OK, UsageError, command, connected, pair
 from kombu.cli.console import Console
 from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
+from kombu.exceptions import HttpError
 from kombu.transport.virtual.store import Store
 
 
@@ -45,9 +46,14 @@ def add(subparsers: Any) -> None:
 def show(args: argparse.Namespace, console: Console) -> int:
     missing = 0
     with connected(args, console) as connection:
+        if not args.queues and connection.transport.driver_type == "amqp":
+            rows = _managed(connection)
+            _print_header(console)
+            for row in rows:
+                _print_row(console, row)
+            return OK
         names = args.queues or _all_queues(connection)
-        if not args.json:
-            console.result({}, f"{'queue':<40} {'ready':>9} {'unacked':>9} {'consumers':>9}")
+        _print_header(console)
         for name in names:
             # A channel each: a broker closes the channel on which a queue is not found.
             with closing(connection.channel()) as channel:
@@ -64,9 +70,38 @@ def show(args: argparse.Namespace, console: Console) -> int:
                 "unacked": _held(connection, name),
                 "consumers": consumers if counted else None,
             }
-            shown = ["-" if value is None else value for value in row.values()]
-            console.result(row, "{:<40} {:>9} {:>9} {:>9}".format(*shown))
+            _print_row(console, row)
     return FAILED if missing else OK
+
+
+def _print_header(console: Console) -> None:
+    if not console.as_json:
+        console.result({}, f"{'queue':<40} {'ready':>9} {'unacked':>9} {'consumers':>9}")
+
+
+def _print_row(console: Console, row: dict[str, Any]) -> None:
+    shown = ["-" if value is None else value for value in row.values()]
+    console.result(row, "{:<40} {:>9} {:>9} {:>9}".format(*shown))
+
+
+def _managed(connection: Connection) -> list[dict[str, Any]]:
+    """All queues of a virtual host, from RabbitMQ's management interface."""
+    try:
+        queues = connection.get_manager().get_queues(connection.virtual_host)
+    except (OSError, HttpError) as exc:
+        raise UsageError(
+            "AMQP can't list queues, and RabbitMQ's management interface does not answer "
+            f"({exc}): name the queues, or say where it is by -o manager_port=15672"
+        ) from exc
+    return [
+        {
+            "queue": queue["name"],
+            "ready": queue.get("messages_ready"),
+            "unacked": queue.get("messages_unacknowledged"),
+            "consumers": queue.get("consumers"),
+        }
+        for queue in sorted(queues, key=lambda queue: str(queue["name"]))
+    ]
 
 
 def _all_queues(connection: Connection) -> list[str]:

@@ -36,6 +36,7 @@ def test_redis(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
 
     code, report = examine(capsys, plain)
     assert (code, report["tls"]) == (0, None)
+    assert report["server"].startswith("Redis ")
     code, report = examine(capsys, secure, "--tls-ca", env["REDIS_TLS_CA"])
     assert code == 0
     assert report["tls"].startswith("TLSv1.")
@@ -85,6 +86,18 @@ def test_rabbitmq(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
     assert "amqps://" in failed["mend"]
     assert failing(capsys, plain.replace("amqp:", "amqps:"))["kind"] == "tls-mismatch"
     assert failing(capsys, secure)["kind"] == "untrusted-certificate"
+
+
+@rabbitmq
+def test_all_queues(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    env = servers.env("rabbitmq")
+    url, port = env["RABBITMQ_URL"], env["RABBITMQ_MANAGEMENT_URL"].rpartition(":")[2]
+    assert main(["declare", url, "cli-listed", "--json"]) == 0
+    assert main(["queues", url, "-o", f"manager_port={port}", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert "cli-listed" in [row["queue"] for row in rows]
+    assert main(["queues", url, "-o", "manager_port=9"]) == 2
+    assert "name the queues" in capsys.readouterr().err
 
 
 @rabbitmq

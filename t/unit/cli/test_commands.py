@@ -28,7 +28,7 @@ def test_consuming_a_count_takes_no_more(kombu_call, folder) -> None:
 
 def test_peeking_leaves_all_in_order(kombu_call, folder) -> None:
     fill(folder, "tasks", *range(60))
-    code, got = kombu_call("consume", "tasks", "--peek", "--wait", "0.5")
+    _, got = kombu_call("consume", "tasks", "--peek", "--wait", "0.5")
     assert [each["body"] for each in got] == list(range(60))
     _, rows = kombu_call("queues", "tasks")
     assert rows[0]["ready"] == 60

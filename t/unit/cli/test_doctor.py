@@ -79,6 +79,8 @@ TARGET = Target("amqp", "broker.example", 5672, "/", "app", False)
         (socket.gaierror(-2, "Name or service not known"), "unknown-host"),
         (TimeoutError("timed out"), "no-answer"),
         (ConnectionResetError(104, "reset"), "closed"),
+        (FileNotFoundError(2, "No such file", "/nowhere"), "missing-file"),
+        (PermissionError(13, "Permission denied", "/nowhere"), "no-permission"),
         (ValueError("the port is no number"), "wrong-value"),
         (RuntimeError("else"), "unknown"),
     ],
