@@ -7,8 +7,10 @@ BIN     := $(VENV)/bin
 # Servers that the tests start; SERVERS=none leaves them out, and the end of the run says so.
 SERVERS ?= all
 # What is installed for "all": what tests ask for today.
-NEEDED  := redis rabbitmq mongodb zookeeper sqs
-PYTEST  ?= $(BIN)/python -m pytest -q
+NEEDED  := redis redis-secure redis-sentinel redis-cluster rabbitmq rabbitmq-cluster mongodb \
+           zookeeper sqs postgres mariadb
+# Two at a time, a file each: every worker starts servers of its own.
+PYTEST  ?= $(BIN)/python -m pytest -q -n 2 --dist loadfile
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -49,7 +51,7 @@ ifneq ($(SERVERS),none)
 endif
 
 test: lint typing servers
-	$(PYTEST) --servers=$(SERVERS) t/unit t/conformance t/integration t/interop
+	$(PYTEST) --servers=$(SERVERS) t/unit t/conformance t/integration t/interop t/faults
 
 docs: $(VENV)/.development
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
