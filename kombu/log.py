@@ -7,16 +7,16 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+
+# Not later: Celery takes logging.handlers for imported.
+from logging.handlers import WatchedFileHandler
 from typing import Any
 
 from .utils.encoding import safe_repr, safe_str
 from .utils.functional import maybe_evaluate
-from .utils.imports import Late
 from .utils.objects import cached_property
 
 __all__ = ("LOG_LEVELS", "LogMixin", "get_loglevel", "setup_logging")
-
-WatchedFileHandler = Late("logging.handlers:WatchedFileHandler")
 
 #: Level by name, and name by level.
 LOG_LEVELS: dict[Any, Any] = {
