@@ -14,6 +14,7 @@ from typing import Any
 
 from .utils.encoding import safe_repr, safe_str
 from .utils.functional import maybe_evaluate
+from .utils.loggers import get_logger as get_logger
 from .utils.objects import cached_property
 
 __all__ = ("LOG_LEVELS", "LogMixin", "get_loglevel", "setup_logging")
@@ -43,15 +44,6 @@ DISABLE_TRACEBACKS = os.environ.get("DISABLE_TRACEBACKS")
 _CONVERSION = re.compile(r"%(?:\([^)]*\))?[#0\- +]*\d*(?:\.\d*)?[hlL]?([a-zA-Z%])")
 
 _SAFE: Mapping[str, Callable[[Any], str]] = {"s": safe_str, "r": safe_repr}
-
-
-def get_logger(logger: str | logging.Logger) -> logging.Logger:
-    """A logger, by its name or itself, that is silent until someone configures logging."""
-    if isinstance(logger, str):
-        logger = logging.getLogger(logger)
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
-    return logger
 
 
 def get_loglevel(level: Any) -> Any:

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from kombu import exceptions
-from kombu.log import get_logger
 from kombu.utils import forking
+from kombu.utils.loggers import get_logger
 
 __all__ = ("Resource",)
 

@@ -21,10 +21,10 @@ from kombu.connection.retrying import (
     is_lost,
     policy_in_force,
 )
-from kombu.log import get_logger
 from kombu.utils import forking
 from kombu.utils.deadlines import limited, time_left
 from kombu.utils.functional import retry_over_time
+from kombu.utils.loggers import get_logger
 
 __all__ = ("Connection", "is_connection", "maybe_channel")
 

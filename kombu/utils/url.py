@@ -14,7 +14,7 @@ try:
 except ImportError:  # pragma: no cover - a Python built without OpenSSL
     ssl_available = False
 
-from ..log import get_logger
+from .loggers import get_logger
 
 __all__ = (
     "as_url",

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from queue import Empty
 from typing import Any, ClassVar
 
-from kombu.log import get_logger
 from kombu.transport import base
 from kombu.transport.virtual.consuming import ConsumeVerbs
 from kombu.transport.virtual.dispatch import Consumer
@@ -20,6 +19,7 @@ from kombu.transport.virtual.qos import QoS
 from kombu.transport.virtual.settling import SettleVerbs
 from kombu.transport.virtual.state import BrokerState
 from kombu.transport.virtual.store import Claim, Envelope, QueueSpec, Store
+from kombu.utils.loggers import get_logger
 
 logger = get_logger(__name__)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from amqp.exceptions import AccessRefused
 
-from kombu.log import get_logger
 from kombu.transport.virtual import policy as policies
 from kombu.transport.virtual.dispatch import Consumer
 from kombu.transport.virtual.envelope import Message, claim_of, leased
@@ -18,6 +17,7 @@ from kombu.transport.virtual.errors import InvalidEnvelope
 from kombu.transport.virtual.qos import QoS
 from kombu.transport.virtual.store import Claim, Envelope
 from kombu.transport.virtual.topology import QueueRecord
+from kombu.utils.loggers import get_logger
 from kombu.utils.scheduling import FairCycle
 from kombu.utils.uuid import uuid
 

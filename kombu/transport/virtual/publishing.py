@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from amqp.exceptions import ChannelError, MessageNacked, error_for_code
 
 from kombu.exceptions import BatchPublishError
-from kombu.log import get_logger
 from kombu.transport.base import Publish
 from kombu.transport.virtual import policy as policies
 from kombu.transport.virtual.envelope import clamp_priority
@@ -24,6 +23,7 @@ from kombu.transport.virtual.exchange_types import (
 )
 from kombu.transport.virtual.hooks import overrides
 from kombu.transport.virtual.store import Envelope, PartialPutError, Put, QueueFull, Store
+from kombu.utils.loggers import get_logger
 
 logger = get_logger(__name__)
 

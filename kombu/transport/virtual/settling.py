@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kombu.log import get_logger
 from kombu.transport.virtual import policy as policies
 from kombu.transport.virtual.errors import channel_closed
 from kombu.transport.virtual.hooks import overrides
 from kombu.transport.virtual.ledger import Delivery
 from kombu.transport.virtual.qos import QoS
 from kombu.transport.virtual.store import Claim, Envelope, Store
+from kombu.utils.loggers import get_logger
 
 logger = get_logger(__name__)
 

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 from amqp.exceptions import ConnectionError as AMQPConnectionError
 
-from kombu.log import get_logger
 from kombu.transport import base
 from kombu.transport.features import Features
 from kombu.transport.virtual.bounds import Bounds
@@ -26,6 +25,7 @@ from kombu.transport.virtual.settings import VirtualOptions
 from kombu.transport.virtual.state import BrokerState
 from kombu.transport.virtual.store import Fanout, Store
 from kombu.transport.virtual.topology import Topology
+from kombu.utils.loggers import get_logger
 from kombu.utils.scheduling import FairCycle
 
 logger = get_logger(__name__)
