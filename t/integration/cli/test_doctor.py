@@ -109,8 +109,11 @@ def test_queues_and_publishing(servers: Servers, capsys: pytest.CaptureFixture[s
     assert main(["publish", url, "cli-tasks", "1", "2", "3", "--json"]) == 0
     assert main(["queues", url, "cli-tasks", "no-such-queue", "--json"]) == 1
     assert main(["consume", url, "cli-tasks", "-n", "2", "--json"]) == 0
+    assert main(["consume", url, "cli-tasks", "--peek", "--json"]) == 0
     assert main(["purge", url, "cli-tasks", "--yes", "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[2] == {"queue": "cli-tasks", "ready": 3, "unacked": None, "consumers": 0}
     assert [each["body"] for each in lines[3:5]] == [1, 2]
-    assert lines[5] == {"queue": "cli-tasks", "purged": 1}
+    # None was taken beyond the two, or it would have come back marked.
+    assert (lines[5]["body"], lines[5]["redelivered"]) == (3, False)
+    assert lines[6] == {"queue": "cli-tasks", "purged": 1}

@@ -229,8 +229,12 @@ class TestFaults:
         connection = kombu_broker.connection()
         with pytest.raises(kombu_broker.connection().connection_errors):
             connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
-        connection.ensure_connection(max_retries=3, interval_start=0)
+        refused = []
+        connection.ensure_connection(
+            errback=lambda exc, interval: refused.append(exc), max_retries=3, interval_start=0
+        )
         assert connection.connected
+        assert len(refused) == 1
 
     def test_a_worker_connects_again(self, kombu_broker, kombu_faults, kombu_producer) -> None:
         class Worker(ConsumerMixin):
