@@ -41,8 +41,6 @@ class LeaseKeeper:
         self._held: dict[int, tuple[Claim, float]] = {}
         self._acks: list[Claim] = []
         self._oldest = 0.0
-        #: When the thread looks next, if it is asleep.
-        self._looks_at = 0.0
         self._renewed = time.monotonic()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -91,9 +89,7 @@ class LeaseKeeper:
                         target=_keep, args=(ref(self), self._wake), name="kombu-leases", daemon=True
                     )
                     self._thread.start()
-        # Waking a thread for each acknowledgement costs more than settling them.
-        if not 0 < self._looks_at - time.monotonic() <= GATHER_TIME:
-            self._wake.set()
+        self._wake.set()
 
     def settle(self, releases: Iterable[Claim] = (), rejects: Iterable[Claim] = ()) -> None:
         """Settle at once, together with the acknowledgements that are waiting.
@@ -217,9 +213,6 @@ def _keep(keeper_ref: ref[LeaseKeeper], wake: threading.Event) -> None:
         pause = keeper.pause()
         if failures:
             pause = max(pause or 0.0, min(0.1 * 2**failures, 5.0))
-        if pause is None:
-            pause = 30.0
-        keeper._looks_at = time.monotonic() + pause
         del keeper
-        wake.wait(pause)
+        wake.wait(30.0 if pause is None else pause)
         wake.clear()
