@@ -86,7 +86,7 @@ class Site:
         quiet = ("--without-mingle", "--without-gossip", "--loglevel", "INFO")
         worker = self.program(name, "worker", "--hostname", name, *quiet, *arguments)
         if ready:
-            eventually(lambda: f"{name} ready." in worker.log, f"{name} ready")
+            eventually(lambda: worker.says(f"{name} ready."), f"{name} ready")
         return worker
 
     def program(self, name: str, *arguments: str) -> Program:
@@ -134,6 +134,12 @@ class Program:
     @property
     def log(self) -> str:
         return self.path.read_text(errors="replace")
+
+    def says(self, text: str) -> bool:
+        """Whether its log has this text; fails at once when the process has ended."""
+        found = text in self.log
+        assert found or self.process.poll() is None, f"{self.name} ended:\n{self.log[-3000:]}"
+        return found
 
     def cpu_seconds(self) -> float:
         """Processor time of the process itself, not of its pool."""
