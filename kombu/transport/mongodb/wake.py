@@ -67,9 +67,11 @@ class Waker:
                 if self._interrupted:
                     self._interrupted = False
                     return False
-                if self._rings != self._seen or self._due <= time.time():
-                    self._seen, self._pause = self._rings, SHORTEST_PAUSE
+                is_due = self._due <= time.time()
+                if is_due:
                     self._due = float("inf")
+                if is_due or self._rings != self._seen:
+                    self._seen, self._pause = self._rings, SHORTEST_PAUSE
                     return True
                 pause = self._until_next_look()
                 if deadline is not None:

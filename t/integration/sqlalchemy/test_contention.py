@@ -16,8 +16,8 @@ from kombu.testing.conformance.store import envelope
 from kombu.transport.sqlalchemy import Transport
 from kombu.transport.virtual.store import Put, QueueSpec
 from t.integration.sqlalchemy.databases import new_database
-from t.integration.sqlalchemy.kills import Trial
 from t.integration.sqlalchemy.test_store import open_on
+from t.kills import Trial
 from t.services.pool import Servers
 
 #: 5,000 and 60 make the full trial; a short one fits into every run.
@@ -74,7 +74,7 @@ def test_eight_consumers_contend(database_url: str) -> None:
 def test_killed_consumers_lose_nothing(database_url: str, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     notes.mkdir()
-    outcome = Trial(database_url, notes, MESSAGES, KILLS).run()
+    outcome = Trial(f"sqla+{database_url}", {"lease": 2.0}, notes, MESSAGES, KILLS).run()
     assert (outcome.lost, outcome.left) == (0, 0)
 
 

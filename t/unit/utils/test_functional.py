@@ -299,13 +299,13 @@ def test_channel_promise():
     assert (repr(promise), len(opened)) == ("'channel'", 1)
 
 
-@pytest.mark.parametrize("value", [[1], (1,), {1}, range(2), b"a", iter([1])], ids=repr)
+@pytest.mark.parametrize("value", [[1], (1,), {1}, range(2), b"a", iter([1])], ids=lambda value: type(value).__name__)
 def test_lists_stay(value):
     assert is_list(value)
     assert maybe_list(value) is value
 
 
-@pytest.mark.parametrize("value", ["a", {"a": 1}, 5], ids=repr)
+@pytest.mark.parametrize("value", ["a", {"a": 1}, 5], ids=lambda value: type(value).__name__)
 def test_scalars_become_lists(value):
     assert not is_list(value)
     assert maybe_list(value) == [value]

@@ -1,6 +1,6 @@
-"""Kills consumers of an SQL broker with SIGKILL and counts what was lost.
+"""Kills consumers of a broker with SIGKILL and counts what was lost.
 
-``python -m t.integration.sqlalchemy.kills sqlite:////tmp/trial.db --messages 5000 --kills 60``
+``python -m t.kills sqla+sqlite:////tmp/trial.db --options '{"lease": 2}' --kills 60``
 
 Consumers write a message's number to a file of their own before they acknowledge it. A message
 that no consumer ever wrote down is lost.
@@ -9,6 +9,7 @@ that no consumer ever wrote down is lost.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import signal
 import subprocess
@@ -22,7 +23,6 @@ from kombu import Connection, Queue
 
 QUEUE = "kills"
 CONSUMERS = 3
-LEASE = 2.0
 
 
 class Outcome(NamedTuple):
@@ -36,13 +36,12 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-def connect(url: str) -> Any:
-    return Connection(f"sqla+{url}", transport_options={"lease": LEASE})
-
-
-def consume(url: str, notes: Path) -> None:
+def consume(url: str, options: dict[str, Any], notes: Path) -> None:
     """What a consumer process does until it is killed."""
-    with connect(url) as connection, open(notes, "ab", buffering=0) as file:
+    with (
+        Connection(url, transport_options=options) as connection,
+        open(notes, "ab", buffering=0) as file,
+    ):
         channel = connection.channel()
 
         def received(message: Any) -> None:
@@ -60,14 +59,18 @@ class Trial:
     """One run.
 
     Arguments:
-        url: of an empty database.
+        url: of a broker on which no queue "kills" stands yet.
+        options: transport options; with a lease of a few seconds.
         folder: for the consumers' notes.
         messages: how many are sent.
         kills: how many consumers are killed while they work.
     """
 
-    def __init__(self, url: str, folder: Path, messages: int, kills: int) -> None:
+    def __init__(
+        self, url: str, options: dict[str, Any], folder: Path, messages: int, kills: int
+    ) -> None:
         self.url = url
+        self.options = options
         self.folder = folder
         self.messages = messages
         self.kills = kills
@@ -78,7 +81,7 @@ class Trial:
     def run(self) -> Outcome:
         """Send, kill, wait for the rest, count."""
         begun = time.monotonic()
-        with connect(self.url) as connection:
+        with self._connect() as connection:
             channel = connection.channel()
             Queue(QUEUE)(channel).declare()
             producer = connection.Producer()
@@ -99,8 +102,7 @@ class Trial:
                 process.wait()
         noted = self._noted()
         lost = set(range(self.messages)) - set(noted)
-        with connect(self.url) as connection:
-            time.sleep(LEASE)  # what the last ones held and had not acknowledged
+        with self._connect() as connection:
             left = Queue(QUEUE)(connection.channel()).queue_declare(passive=True)[1]
         return Outcome(
             self.messages,
@@ -111,12 +113,17 @@ class Trial:
             time.monotonic() - begun,
         )
 
+    def _connect(self) -> Any:
+        return Connection(self.url, transport_options=self.options)
+
     def _start(self) -> None:
         self._started += 1
         notes = self.folder / f"notes-{self._started}"
         notes.touch()
         command = [sys.executable, "-m", __name__ if __spec__ is None else __spec__.name]
-        process = subprocess.Popen([*command, self.url, "--consume", str(notes)])
+        process = subprocess.Popen(
+            [*command, self.url, "--options", json.dumps(self.options), "--consume", str(notes)]
+        )
         self._running.append((process, notes))
 
     def _kill(self) -> None:
@@ -148,15 +155,16 @@ class Trial:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
+    parser.add_argument("--options", type=json.loads, default={}, help="transport options as JSON")
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--consume", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.consume:
-        consume(given.url, given.consume)
+        consume(given.url, given.options, given.consume)
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        outcome = Trial(given.url, Path(folder), given.messages, given.kills).run()
+        outcome = Trial(given.url, given.options, Path(folder), given.messages, given.kills).run()
     print(outcome)
     return 1 if outcome.lost else 0
 

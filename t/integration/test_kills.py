@@ -1,0 +1,46 @@
+"""Consumers killed with SIGKILL take nothing along; sizes by environment for a full trial."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from t.kills import Trial
+from t.services.pool import Servers
+
+MESSAGES = int(os.environ.get("KOMBU_KILL_MESSAGES", "300"))
+KILLS = int(os.environ.get("KOMBU_KILLS", "4"))
+
+
+def run(url: str, options: dict[str, Any], folder: Path) -> None:
+    outcome = Trial(url, options, folder, MESSAGES, KILLS).run()
+    print(outcome)
+    assert outcome.kills == KILLS
+    assert outcome.lost == 0
+
+
+@pytest.mark.server("mongodb")
+def test_mongodb(servers: Servers, tmp_path: Path) -> None:
+    url = servers.env("mongodb")["MONGODB_URL"].rpartition("/")[0]
+    run(f"{url}/kills_{uuid4().hex[:8]}", {"lease": 2}, tmp_path)
+
+
+@pytest.mark.server("zookeeper")
+def test_zookeeper(servers: Servers, tmp_path: Path) -> None:
+    url = servers.env("zookeeper")["ZOOKEEPER_URL"]
+    run(f"{url}/kills-{uuid4().hex[:8]}", {"session_timeout": 4}, tmp_path)
+
+
+@pytest.mark.server("sqs")
+def test_sqs(servers: Servers, tmp_path: Path) -> None:
+    environment = servers.env("sqs")
+    options = {
+        "endpoint_url": environment["SQS_ENDPOINT"],
+        "queue_name_prefix": f"{uuid4().hex[:8]}-",
+        "lease": 2,
+    }
+    run(environment["SQS_URL"], options, tmp_path)
