@@ -299,7 +299,9 @@ def test_channel_promise():
     assert (repr(promise), len(opened)) == ("'channel'", 1)
 
 
-@pytest.mark.parametrize("value", [[1], (1,), {1}, range(2), b"a", iter([1])], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [[1], (1,), {1}, range(2), b"a", iter([1])], ids=lambda value: type(value).__name__
+)
 def test_lists_stay(value):
     assert is_list(value)
     assert maybe_list(value) is value
