@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kombu.utils.deferral import defer
+
 if TYPE_CHECKING:
     from kombu.common import eventloop
     from kombu.connection import BrokerConnection, Connection
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from kombu.serialization import disable_insecure_serializers, enable_insecure_serializers
     from kombu.utils.url import parse_url
     from kombu.utils.uuid import uuid
+
+
+defer("amqp")
 
 
 class version_info_t(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
-from amqp import ChannelError, ConnectionError, ResourceError
+from amqp.exceptions import ChannelError, ConnectionError, ResourceError
 
 __all__ = (
     "BatchPublishError",
