@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import textwrap
@@ -30,8 +31,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_a_module_comes_without_its_package(package: str) -> None:
     defer(package)
-    from deferral_example import part
-
+    part = importlib.import_module(f"{package}.part")
     assert part.piece == 21
     assert "whole" not in vars(sys.modules[package])
 
