@@ -13,6 +13,7 @@ from kombu.transport.virtual.errors import (
     ProtocolWarning,
     not_found,
     precondition_failed,
+    resource_locked,
 )
 from kombu.transport.virtual.store import QueueSpec, Store
 from kombu.transport.virtual.topology import ExchangeRef, QueueRecord
@@ -177,6 +178,8 @@ class EntityVerbs:
                 raise not_found("queue", queue, topology.vhost, "Queue.declare")
             record = topology.require_access(queue, self.connection, "Queue.declare")
         else:
+            if kwargs.get("exclusive"):
+                self._take_over(queue)
             record = topology.require_access(queue, self.connection, "Queue.declare")
             spec = QueueSpec(
                 queue,
@@ -196,6 +199,21 @@ class EntityVerbs:
             self._new_queue(queue, **kwargs)
         consumers = len(record.consumers) if record is not None else 0
         return queue_declare_ok_t(queue, self._size(queue), consumers)
+
+    def _take_over(self, queue: str) -> None:
+        """Make a queue that is exclusive to another connection ours, where 5.7 let both have it.
+
+        Applications that connect anew without closing the old connection rely on it.
+        """
+        record = self.topology.queues.get(queue)
+        if record is None or record.owner in (None, self.connection):
+            return
+        self._complain(
+            f"queue {queue!r} was exclusive to another connection and is this one's now",
+            "Queue.declare",
+            resource_locked(queue, self.topology.vhost, "Queue.declare"),
+        )
+        record.owner = self.connection
 
     def _compare(self, known: QueueSpec, spec: QueueSpec, given: Mapping[str, Any]) -> None:
         if not self.strict and not any(name in given for name in _PROPERTIES):
