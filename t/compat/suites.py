@@ -26,10 +26,8 @@ class Suite:
     left_out: tuple[str, ...] = ()
 
 
-_LOCKED = "an exclusive queue of the in-memory broker is its connection's own (405), as on AMQP"
 _PROVISIONS = "counts connections that an earlier test acquired without a limit and never released"
 _LEAK = "needs the queue that an earlier test leaves behind; fails alone with the published one too"
-_CONSUMER = "t.unit.worker.test_worker.test_Consumer::"
 
 SUITES: dict[str, Suite] = {
     "celery": Suite(
@@ -60,10 +58,6 @@ SUITES: dict[str, Suite] = {
         tests="t/unit",
         copied=("t", "pyproject.toml", "setup.cfg", "requirements", "docs", "examples"),
         excused={
-            _CONSUMER + "test_receive_message_eta": _LOCKED,
-            _CONSUMER + "test_reset_connection_with_no_node": _LOCKED,
-            _CONSUMER + "test_start__loop": _LOCKED,
-            _CONSUMER + "test_start_connection_error": _LOCKED,
             "t.unit.app.test_amqp.test_ProducerPool::test_setup": _PROVISIONS,
             "t.unit.app.test_app.test_App::test_connection_or_acquire": _PROVISIONS,
             "t.unit.events.test_events.test_EventReceiver::test_itercapture_limit": _LEAK,
