@@ -16,8 +16,8 @@ from pymongo.errors import PyMongoError
 
 from kombu.transport.mongodb.database import BrokerDatabase, Document
 from kombu.transport.mongodb.errors import ERRORS
-from kombu.transport.mongodb.store import read_envelope
 from kombu.transport.mongodb.wake import AWAIT_MILLISECONDS, Waker
+from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Envelope, Fanout
 from kombu.utils.json import dumps
 
@@ -136,7 +136,7 @@ class MongoFanout(Fanout):
                     continue
                 if subscription.exchange != document.get("queue"):
                     continue
-                message = read_envelope(document)
+                message = parse(document.get("payload"))
                 if message is None:
                     logger.error("broadcast document %s is no message", document["_id"])
                     break

@@ -25,16 +25,16 @@ from kombu.transport.features import Features
 from kombu.transport.mongodb.database import DELIVERY_ORDER, BrokerDatabase, Document
 from kombu.transport.mongodb.errors import ERRORS
 from kombu.transport.mongodb.wake import Waker
+from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import (
     Claim,
-    Envelope,
     Fanout,
     PartialPutError,
     Put,
     QueueSpec,
     Store,
 )
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import dumps
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ class MongoStore(Store):
         return [claim for claim in claims if claim is not None]
 
     def _to_claim(self, queue: str, document: Document, receipt: str) -> Claim | None:
-        message = read_envelope(document)
+        message = parse(document.get("payload"))
         if message is None:
             self._quarantine(queue, document)
             return None
@@ -306,7 +306,7 @@ class MongoStore(Store):
         changes: Document = {"queue": held["queue"]}
         if held.get("expire_at") is not None:
             changes["expire_at"] = held["expire_at"]
-        message = read_envelope(document)
+        message = parse(document.get("payload"))
         if held["receipt"] is not None and message is not None:
             changes["payload"] = dumps({**message, "redelivered": True})
         return UpdateOne(
@@ -342,14 +342,3 @@ def by_receipt(claims: Iterable[Claim]) -> dict[str, list[ObjectId]]:
         identifier, receipt, *_rest = claim.receipt
         groups[receipt].append(identifier)
     return groups
-
-
-def read_envelope(document: Document) -> Envelope | None:
-    """The stored message, ``None`` where the document holds none."""
-    try:
-        message = loads(document["payload"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    if not isinstance(message, dict) or "properties" not in message:
-        return None
-    return message

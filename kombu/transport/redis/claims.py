@@ -6,7 +6,7 @@ from typing import Any
 
 from kombu.transport.redis.keys import Bookkeeping
 from kombu.transport.virtual.store import Claim, Envelope
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import dumps
 
 #: In ``delivery_info``: how often a message that came back was delivered (additive).
 DELIVERIES = "x-delivery-count"
@@ -44,17 +44,6 @@ class RedisClaim(Claim):
         self.field = field
         self.books = books
         self.source = source
-
-
-def parse(raw: bytes) -> Envelope | None:
-    """The envelope, or ``None`` when the value is not one of ours."""
-    try:
-        message = loads(raw.decode("utf-8", "surrogatepass"))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    if not isinstance(message, dict) or not isinstance(message.get("properties"), dict):
-        return None
-    return message
 
 
 def history(message: Envelope) -> tuple[bool, int]:

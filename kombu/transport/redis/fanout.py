@@ -7,12 +7,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from kombu.transport.redis.claims import parse
 from kombu.transport.redis.errors import mapped
 from kombu.transport.redis.listener import Heard
 from kombu.transport.redis.options import RedisOptions
 from kombu.transport.redis.server import Server
 from kombu.transport.redis.wake import Waker
+from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Envelope, Fanout
 from kombu.utils.json import dumps
 

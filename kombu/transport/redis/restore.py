@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kombu.transport.redis.claims import parse, returned
+from kombu.transport.redis.claims import returned
 from kombu.transport.redis.keys import Bookkeeping, Keyspace
 from kombu.transport.redis.link import Script
 from kombu.transport.redis.options import RedisOptions
 from kombu.transport.redis.server import Server
-from kombu.transport.virtual.envelope import clamp_priority
+from kombu.transport.virtual.envelope import clamp_priority, parse
 from kombu.utils.json import dumps, loads
 
 logger = logging.getLogger("kombu.transport.redis")

@@ -14,7 +14,7 @@ from typing import Any
 from redis import exceptions
 
 from kombu.transport.features import Features
-from kombu.transport.redis.claims import RedisClaim, parse, returned
+from kombu.transport.redis.claims import RedisClaim, returned
 from kombu.transport.redis.errors import ERRORS as TABLE
 from kombu.transport.redis.errors import NotEnoughReplicas, WrongType, mapped, refined
 from kombu.transport.redis.keys import Bookkeeping, Keyspace
@@ -23,6 +23,7 @@ from kombu.transport.redis.options import RedisOptions
 from kombu.transport.redis.restore import Restorer, Router
 from kombu.transport.redis.server import Server
 from kombu.transport.redis.wake import Waker
+from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.policy import QueuePolicy
 from kombu.transport.virtual.store import (
     Claim,

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kombu.transport.redis.broker import TopologyKeepingStore
-from kombu.transport.redis.claims import history, parse
+from kombu.transport.redis.claims import history
 from kombu.transport.redis.errors import mapped
 from kombu.transport.redis.keys import Bookkeeping, Keyspace
 from kombu.transport.redis.link import Command, Script
 from kombu.transport.redis.options import RedisOptions
 from kombu.transport.redis.server import Server
+from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Claim, Envelope, Put
 from kombu.utils.json import dumps
 

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from kombu.transport.sqlalchemy.database import Conflict, Database
 from kombu.transport.sqlalchemy.dialects import new_receipt
-from kombu.transport.virtual.store import Claim, Envelope
-from kombu.utils.json import dumps, loads
+from kombu.transport.virtual.envelope import parse
+from kombu.transport.virtual.store import Claim
+from kombu.utils.json import dumps
 
 #: Place of a message without a priority.
 LAST_PLACE = 9
@@ -42,17 +43,6 @@ class Taken(NamedTuple):
 def chunks(values: Sequence[Any], size: int = CHUNK) -> Iterator[Sequence[Any]]:
     for start in range(0, len(values), size):
         yield values[start : start + size]
-
-
-def read_envelope(payload: Any) -> Envelope | None:
-    """The stored message, ``None`` where the text holds none."""
-    try:
-        message = loads(payload)
-    except (TypeError, ValueError):
-        return None
-    if not isinstance(message, dict) or not isinstance(message.get("properties"), dict):
-        return None
-    return message
 
 
 class Leases:
@@ -346,7 +336,7 @@ class Leases:
                 ended[row.message_id] = (place, row.expires_at)
             stored = sa.select(message.c.id, message.c.payload).where(message.c.id.in_(held))
             for identifier, payload in connection.execute(stored) if held else ():
-                envelope = read_envelope(payload)
+                envelope = parse(payload)
                 if envelope is not None:
                     payloads[identifier] = dumps({**envelope, "redelivered": True})
             connection.execute(sa.delete(lease).where(lease.c.message_id.in_(identifiers)))

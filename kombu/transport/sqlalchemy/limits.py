@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from kombu.transport.sqlalchemy.database import Database
-from kombu.transport.sqlalchemy.leases import Leases, Taken, read_envelope
+from kombu.transport.sqlalchemy.leases import Leases, Taken
 from kombu.transport.sqlalchemy.queues import QueueInfo
+from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.policy import QueuePolicy, size_of
 from kombu.transport.virtual.store import Put, QueueFull
 
@@ -58,7 +59,7 @@ class Limits:
             )
             return int(connection.execute(count).scalar_one()), 0
         waiting = self._waiting(connection, queue)
-        sizes = [size_of(read_envelope(payload) or {}) for _, payload in waiting]
+        sizes = [size_of(parse(payload) or {}) for _, payload in waiting]
         return len(sizes), sum(sizes)
 
     def refuse(
@@ -114,7 +115,7 @@ class Limits:
         kept = size = count = 0
         for _, payload in self._waiting(connection, info.identifier):
             count += 1
-            size += size_of(read_envelope(payload) or {})
+            size += size_of(parse(payload) or {})
             fits = policy.max_length is None or count <= policy.max_length
             if kept == count - 1 and size <= policy.max_bytes and fits:
                 kept = count

@@ -26,12 +26,12 @@ from kombu.transport.sqlalchemy.leases import (
     Leases,
     Receipt,
     Taken,
-    read_envelope,
 )
 from kombu.transport.sqlalchemy.limits import Limits
 from kombu.transport.sqlalchemy.listen import DRIVERS, Announcer, Listening
 from kombu.transport.sqlalchemy.queues import QueueInfo, Queues, ReadyQueue
 from kombu.transport.sqlalchemy.watch import FileTimes
+from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Claim, Discard, PartialPutError, Put, QueueSpec, Store
 from kombu.transport.waking import Polling, Source, Waker
 from kombu.utils.json import dumps
@@ -302,7 +302,7 @@ class SqlStore(Store):
         claims: list[Claim] = []
         foreign: list[int] = []
         for each in taken:
-            message = read_envelope(each.payload)
+            message = parse(each.payload)
             if message is None:
                 foreign.append(each.identifier)
                 continue

@@ -14,9 +14,25 @@ from typing import Any, Protocol
 from kombu.message import Message as BaseMessage
 from kombu.transport.virtual.errors import InvalidEnvelope
 from kombu.transport.virtual.store import Claim, Envelope
+from kombu.utils.json import loads
 
 #: Property that carries a message's absolute deadline (unix seconds); read by every process.
 EXPIRES_AT = "x-expires-at"
+
+
+def parse(stored: str | bytes | None) -> Envelope | None:
+    """The envelope in what a backend stored; ``None`` where that is no message of kombu's."""
+    if stored is None:
+        return None
+    try:
+        if isinstance(stored, bytes):
+            stored = stored.decode("utf-8", "surrogatepass")
+        message = loads(stored)
+    except (LookupError, RecursionError, TypeError, ValueError):
+        return None
+    if not isinstance(message, dict) or not isinstance(message.get("properties"), dict):
+        return None
+    return message
 
 
 class Codec(Protocol):

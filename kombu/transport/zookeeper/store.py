@@ -17,6 +17,7 @@ from typing import Any
 from kazoo.exceptions import KazooException, NoNodeError
 
 from kombu.transport.features import Features
+from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import (
     Claim,
     Envelope,
@@ -29,7 +30,7 @@ from kombu.transport.zookeeper.errors import ERRORS
 from kombu.transport.zookeeper.listing import Listing
 from kombu.transport.zookeeper.paths import ClaimName, DelayedName, Paths
 from kombu.transport.zookeeper.session import Session
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import dumps
 
 logger = logging.getLogger(__name__)
 
@@ -200,7 +201,7 @@ class ZookeeperStore(Store):
         return transaction.commit_async()
 
     def _to_claim(self, queue: str, path: str, data: bytes) -> Claim | None:
-        message = read_envelope(data)
+        message = parse(data)
         if message is None:
             name = path.rpartition("/")[2]
             self.session.call(self._move(path, f"{self.paths.quarantine}/{name}", data))
@@ -268,7 +269,7 @@ class ZookeeperStore(Store):
 
     def _restore(self, path: str) -> Any:
         data = self.session.read(path)
-        message = None if data is None else read_envelope(data)
+        message = parse(data)
         if message is None:
             return None
         return self._give_back(path, message, message.pop("deliveries", 0))
@@ -334,14 +335,3 @@ class ZookeeperStore(Store):
 def moved(results: Sequence[Any]) -> bool:
     """Whether all parts of a transaction were carried out."""
     return not any(isinstance(result, Exception) for result in results)
-
-
-def read_envelope(data: bytes) -> Envelope | None:
-    """The stored message, ``None`` where the node holds none."""
-    try:
-        message = loads(data)
-    except ValueError:
-        return None
-    if not isinstance(message, dict) or "properties" not in message:
-        return None
-    return message

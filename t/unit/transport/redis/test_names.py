@@ -17,7 +17,7 @@ from redis.crc import key_slot
 
 from kombu.transport.options import UnknownOptionWarning
 from kombu.transport.redis import Transport, get_redis_error_classes
-from kombu.transport.redis.claims import history, parse, returned
+from kombu.transport.redis.claims import history, returned
 from kombu.transport.redis.errors import ERRORS, mapped, refined
 from kombu.transport.redis.keys import Keyspace
 from kombu.transport.redis.link import pack
@@ -30,6 +30,7 @@ from kombu.transport.redis.urls import (
     database,
     sentinel_addresses,
 )
+from kombu.transport.virtual.envelope import parse
 
 
 def client(**given: Any) -> SimpleNamespace:
