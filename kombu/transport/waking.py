@@ -112,8 +112,11 @@ class Waker:
             if self._interrupted:
                 self._interrupted = False
                 return False
-            if self._rung or self._due <= time.monotonic():
-                self._rung, self._due = False, float("inf")
+            is_due = self._due <= time.monotonic()
+            if is_due:
+                self._due = float("inf")
+            if is_due or self._rung:
+                self._rung = False
                 return True
         return None
 
