@@ -9,8 +9,9 @@ SERVERS ?= all
 # What is installed for "all": what tests ask for today.
 NEEDED  := redis redis-secure redis-sentinel redis-cluster rabbitmq rabbitmq-cluster mongodb \
            zookeeper sqs postgres mariadb
-# Two at a time, a file each: every worker starts servers of its own.
-PYTEST  ?= $(BIN)/python -m pytest -q -n 2 --dist loadfile
+# Two at a time, a file each: every worker starts servers of its own. A test that fails while
+# the other worker restarts a broker has a second try; the summary (R) names it.
+PYTEST  ?= $(BIN)/python -m pytest -q -rR -n 2 --dist loadfile --reruns 1
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
