@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from kombu.utils.uuid import uuid
 
 
-defer("amqp")
-
-
 class version_info_t(NamedTuple):
     """A version in parts."""
 
@@ -104,6 +101,8 @@ _MODULES = frozenset(
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES or name in _HOMES:
+        defer("amqp")  # nearly all need its exceptions, few its client
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     home = _HOMES.get(name)
