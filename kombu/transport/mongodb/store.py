@@ -275,7 +275,11 @@ class MongoStore(Store):
     # ---- leases that ran out, delays that ended
 
     def _sweep_when_due(self) -> None:
-        if time.monotonic() < self._next_sweep or not self._sweep_lock.acquire(blocking=False):
+        left = self._next_sweep - time.monotonic()
+        if left > 0:
+            self.waker.ring_at(time.time() + left)  # an earlier ring may have used up this one
+            return
+        if not self._sweep_lock.acquire(blocking=False):
             return
         try:
             self._sweep()

@@ -365,7 +365,11 @@ class SqlStore(Store):
     # ---- what time brings
 
     def _sweep_when_due(self) -> None:
-        if time.monotonic() < self._next_sweep or not self._sweep_lock.acquire(blocking=False):
+        left = self._next_sweep - time.monotonic()
+        if left > 0:
+            self.waker.ring_in(left)  # an earlier ring may have used up the one for this sweep
+            return
+        if not self._sweep_lock.acquire(blocking=False):
             return
         try:
             self._sweep()
