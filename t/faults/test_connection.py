@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
-import threading
 import time
-import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -17,6 +14,7 @@ import pytest
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
+from t.held import nothing_left
 
 POLICY = {"max_retries": 1, "interval_start": 0.01, "interval_step": 0, "interval_max": 0.01}
 DEAD = "amqp://127.0.0.1:1//"
@@ -82,17 +80,6 @@ def test_the_connect_timeout_holds_on_a_silent_port(silent: int, scheme: str) ->
 FAILURES = int(os.environ.get("KOMBU_TEST_FAILURES", "600"))
 
 
-class Held:
-    """What this process holds: descriptors, threads, objects and bytes."""
-
-    def __init__(self) -> None:
-        gc.collect()
-        self.descriptors = len(os.listdir("/proc/self/fd"))
-        self.threads = threading.active_count()
-        self.objects = len(gc.get_objects())
-        self.bytes = tracemalloc.get_traced_memory()[0]
-
-
 @pytest.mark.fault("kombu#1504", "kombu#1085", "celery#5637", "celery#4843", "celery#9997")
 @pytest.mark.timeout(60 + FAILURES // 50)
 @pytest.mark.parametrize("url", [DEAD, f"{DEAD};amqp://127.0.0.1:2//"], ids=["one", "alternates"])
@@ -106,18 +93,9 @@ def test_failed_publishes_leave_nothing(url: str) -> None:
             with suppress(OperationalError, OSError):
                 connection.Producer().publish("x", routing_key="q", retry=True, retry_policy=policy)
 
-    tracemalloc.start()
-    try:
-        fail(50)
-        before = Held()
+    fail(50)
+    with nothing_left():
         fail(FAILURES)
-        after = Held()
-    finally:
-        tracemalloc.stop()
-    assert after.descriptors <= before.descriptors
-    assert after.threads <= before.threads
-    assert after.objects < before.objects + 200
-    assert after.bytes < before.bytes + 100_000
 
 
 @pytest.mark.fault("kombu#1085", "celery#4843")
