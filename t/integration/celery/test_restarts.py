@@ -1,6 +1,6 @@
 """A worker and beat whose broker is killed again and again.
 
-KOMBU_TEST_RESTARTS says how often; docs/operations.rst tells of 24.
+KOMBU_TEST_RESTARTS says how often; 24 were tried once.
 """
 
 from __future__ import annotations
