@@ -44,3 +44,8 @@ def test_sqs(servers: Servers, tmp_path: Path) -> None:
         "lease": 2,
     }
     run(environment["SQS_URL"], options, tmp_path)
+
+
+@pytest.mark.server("pyro5")
+def test_pyro(servers: Servers, tmp_path: Path) -> None:
+    run(servers.env("pyro5")["PYRO5_URL"], {"lease": 2}, tmp_path)
