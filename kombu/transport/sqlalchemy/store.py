@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ import sqlalchemy as sa
 from amqp.exceptions import ChannelError
 from sqlalchemy.exc import IntegrityError
 
-from kombu.transport.features import Features
+from kombu.transport.features import SHARED_STORE
 from kombu.transport.sqlalchemy.database import Database
 from kombu.transport.sqlalchemy.leases import (
     LAST_PLACE,
@@ -64,21 +65,8 @@ class SqlStore(Store):
             database can't tell us.
     """
 
-    features = Features(
-        priority=True,
-        message_ttl=True,
-        queue_expiry=True,
-        max_length=True,
-        dead_letter=True,
-        delay=True,
-        mandatory=True,
-        confirms=True,
-        leases=True,
-        ordered=True,
-        shared=True,
-        shared_topology=True,
-        durable=True,
-        batch_publish=True,
+    features = replace(
+        SHARED_STORE,
         native=frozenset({"priority", "message_ttl", "max_length", "delay", "leases"}),
     )
 
