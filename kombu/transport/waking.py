@@ -9,14 +9,25 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from kombu.transport.sweeping import Sweep
+
 SHORTEST_PAUSE = 0.001
 
 
 class Source(ABC):
-    """Where news of messages come from."""
+    """Where news of messages come from.
 
-    #: Longest pause between two looks; ``None`` where the descriptor tells.
+    Either it has a descriptor that becomes readable, or a thread of its own that calls
+    :attr:`ring`, or it is looked at again and again: after a millisecond first, then less and
+    less often. :attr:`longest_pause` is asked each time, so that a source may change from one
+    to another and back; it rings when it does.
+    """
+
+    #: Longest pause between two looks, seconds; ``None`` while it tells by itself.
     longest_pause: float | None = None
+
+    #: Wakes the thread that waits; may be called from any thread. Set by the waker.
+    ring: Callable[[], None]
 
     def open(self) -> bool:
         """Get ready to be told; whether news may have been missed until now."""
@@ -59,32 +70,26 @@ class Waker:
 
     Arguments:
         source: tells what other clients did.
+        sweeps: the store's; who waits is woken when one is due, for a claim to run it.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *sweeps: Sweep) -> None:
         self.source = source
+        self.sweeps = sweeps
         self._lock = threading.Lock()
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._rung = False
         self._interrupted = False
-        self._due = float("inf")
-        self._closed = False
+        source.ring = self.ring
+        for sweep in sweeps:
+            sweep.notify(self._nudge)
 
     def ring(self) -> None:
         """This client put something or gave it back."""
         with self._lock:
             self._rung = True
-        self._nudge()
-
-    def ring_in(self, seconds: float) -> None:
-        """Something becomes ready then."""
-        due = time.monotonic() + max(seconds, 0.0)
-        with self._lock:
-            if due >= self._due:
-                return
-            self._due = due
         self._nudge()
 
     def interrupt(self) -> None:
@@ -112,13 +117,10 @@ class Waker:
             if self._interrupted:
                 self._interrupted = False
                 return False
-            is_due = self._due <= time.monotonic()
-            if is_due:
-                self._due = float("inf")
-            if is_due or self._rung:
-                self._rung = False
-                return True
-        return None
+            rung, self._rung = self._rung, False
+        # Each is asked, for each tells once.
+        due = [sweep.tell() for sweep in self.sweeps]
+        return True if rung or any(due) else None
 
     def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
         """Sleep until a claim may succeed; ``False`` after the timeout or an interruption."""
@@ -144,7 +146,8 @@ class Waker:
                 if deadline is not None and now >= deadline:
                     return False
                 longest = self.source.longest_pause
-                ends = [self._due, float("inf") if deadline is None else deadline]
+                ends = [sweep.wakes_at for sweep in self.sweeps]
+                ends.append(float("inf") if deadline is None else deadline)
                 if longest is not None:
                     ends.append(now + min(pause, longest))
                 until = min(ends)
