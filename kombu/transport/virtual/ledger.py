@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threading import RLock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 
@@ -18,22 +18,23 @@ class _Credit:
         self.held = held
 
 
-class Delivery(Generic[Item]):
+class Delivery(NamedTuple):
     """One message given out and not settled yet."""
 
-    __slots__ = ("consumer", "item", "tag")
+    tag: Any
+    item: Any
+    consumer: str | None
 
-    def __init__(self, tag: Any, item: Item, consumer: str | None) -> None:
-        self.tag = tag
-        self.item = item
-        self.consumer = consumer
+
+_new_delivery = tuple.__new__
 
 
 class Ledger(Generic[Item]):
     """What a channel has given out, in the order it was delivered.
 
     Safe for use from several threads. A delivery for ``consumer=None`` (basic.get) takes no
-    credit, as AMQP has it.
+    credit, as AMQP has it, and needs no lock: what is out is kept in one dict, whose own
+    operations are whole; it is walked through in copies. The lock is for the counts.
 
     Arguments:
         limit: how many deliveries the channel's consumers may hold together; 0: no limit.
@@ -43,7 +44,7 @@ class Ledger(Generic[Item]):
         self._lock = RLock()
         self._limit = limit
         self._held = 0
-        self._out: dict[Any, Delivery[Item]] = {}
+        self._out: dict[Any, Delivery] = {}
         self._credits: dict[str, _Credit] = {}
 
     def __len__(self) -> int:
@@ -54,10 +55,11 @@ class Ledger(Generic[Item]):
 
     def get(self, tag: Any) -> Item:
         """The item delivered under ``tag``; KeyError when it is not out."""
-        return self._out[tag].item
+        item: Item = self._out[tag].item
+        return item
 
     @property
-    def deliveries(self) -> list[Delivery[Item]]:
+    def deliveries(self) -> list[Delivery]:
         """All that is out, oldest first (a copy)."""
         with self._lock:
             return list(self._out.values())
@@ -71,7 +73,7 @@ class Ledger(Generic[Item]):
     def open_consumer(self, consumer: str, limit: int = 0) -> None:
         """Start a consumer with a limit of its own; 0: none."""
         with self._lock:
-            held = sum(entry.consumer == consumer for entry in self._out.values())
+            held = sum(entry.consumer == consumer for entry in list(self._out.values()))
             self._credits[consumer] = _Credit(max(limit, 0), held)
 
     def close_consumer(self, consumer: str) -> None:
@@ -115,18 +117,19 @@ class Ledger(Generic[Item]):
 
     def offer(self, tag: Any, item: Item, consumer: str | None) -> bool:
         """As :meth:`deliver`; ``False`` when the tag is out already."""
-        entry = Delivery(tag, item, consumer)
+        entry: Delivery = _new_delivery(Delivery, (tag, item, consumer))
+        if consumer is None:
+            return self._out.setdefault(tag, entry) is entry
         with self._lock:
             if self._out.setdefault(tag, entry) is not entry:
                 return False
-            if consumer is not None:
-                self._held += 1
-                own = self._credits.get(consumer)
-                if own is not None:
-                    own.held += 1
+            self._held += 1
+            own = self._credits.get(consumer)
+            if own is not None:
+                own.held += 1
         return True
 
-    def settle(self, tag: Any, multiple: bool = False) -> list[Delivery[Item]]:
+    def settle(self, tag: Any, multiple: bool = False) -> list[Delivery]:
         """Take out what an acknowledgement or a rejection of ``tag`` means, oldest first.
 
         Arguments:
@@ -145,14 +148,17 @@ class Ledger(Generic[Item]):
             if tag not in self._out:
                 return []
             tags = []
-            for each in self._out:
+            for each in list(self._out):
                 tags.append(each)
                 if each == tag:
                     break
             return self._take(tags)
 
-    def take(self, tag: Any) -> Delivery[Item] | None:
+    def take(self, tag: Any) -> Delivery | None:
         """Take out one delivery; ``None`` when the tag is not out: no credit comes of it."""
+        entry = self._out.get(tag)
+        if entry is None or entry.consumer is None:
+            return self._out.pop(tag, None)
         with self._lock:
             entry = self._out.pop(tag, None)
             if entry is not None and entry.consumer is not None:
@@ -162,11 +168,11 @@ class Ledger(Generic[Item]):
                     own.held -= 1
         return entry
 
-    def take_all(self) -> list[Delivery[Item]]:
+    def take_all(self) -> list[Delivery]:
         """Take everything out (recover, close), oldest first."""
         with self._lock:
             return self._take(list(self._out))
 
-    def _take(self, tags: list[Any]) -> list[Delivery[Item]]:
+    def _take(self, tags: list[Any]) -> list[Delivery]:
         taken = (self.take(tag) for tag in tags)
         return [entry for entry in taken if entry is not None]
