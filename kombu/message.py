@@ -83,18 +83,22 @@ class Message:
         self.accept = accept
         self._decoded_cache: Any = None
         self._state = "RECEIVED"
+        self.body = body
+        self._unpack(postencode)
+
+    def _unpack(self, postencode: str | None) -> None:
+        """Decompress and encode the body; what goes wrong is kept for the one who decodes."""
         compression = self.headers.get("compression")
         if compression:
             try:
-                body = decompress(body, compression)
-            except Exception:  # noqa: BLE001 - kept for the one who decodes
+                self.body = decompress(self.body, compression)
+            except Exception:  # noqa: BLE001 - kept
                 self.errors.append(sys.exc_info())
-        if postencode and isinstance(body, str):
+        if postencode and isinstance(self.body, str):
             try:
-                body = body.encode(postencode)
-            except Exception:  # noqa: BLE001 - kept for the one who decodes
+                self.body = self.body.encode(postencode)
+            except Exception:  # noqa: BLE001 - kept
                 self.errors.append(sys.exc_info())
-        self.body = body
 
     def ack(self, multiple: bool = False) -> None:
         """Acknowledge: the broker may forget the message.
@@ -107,13 +111,16 @@ class Message:
         Raises:
             MessageStateError: it was settled before, or has no channel.
         """
-        channel = self._settling_channel()
+        channel = self.channel
+        if channel is None:
+            channel = self._settling_channel()
         no_ack_consumers = channel.no_ack_consumers
         if no_ack_consumers is not None:
             consumer_tag = self.delivery_info.get("consumer_tag")
             if consumer_tag is not None and consumer_tag in no_ack_consumers:
                 return
-        self._require_unsettled()
+        if self._state in ACK_STATES:
+            self._require_unsettled()
         channel.basic_ack(self.delivery_tag, multiple=multiple)
         self._state = "ACK"
 

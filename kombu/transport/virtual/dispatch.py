@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from kombu.transport.virtual.lease import LeaseKeeper
@@ -161,11 +161,6 @@ class Dispatcher:
     def holding(self) -> bool:
         """Whether messages are claimed and not handed out yet."""
         return bool(self._inbox)
-
-    @property
-    def gathers(self) -> bool:
-        """Whether acknowledgements wait for company: more messages follow, or a loop runs."""
-        return self.evented or bool(self._inbox)
 
     def worth_claiming(self) -> bool:
         """Whether the free credit is a good part of a window, or nobody's is short."""
@@ -349,6 +344,12 @@ class Dispatcher:
     def wanted(self) -> list[str]:
         """Queues that a consumer with credit waits on, the next one first."""
         return [queue for queue in self._rotation() if self.consumers.peek(queue) is not None]
+
+    def ack(self, claims: Sequence[Claim]) -> None:
+        """Settle as done: with company while more messages follow or a loop runs, else at once."""
+        self.keeper.ack(claims, now=not (self.evented or self._inbox))
+        if self.waiting:
+            self.store.interrupt()
 
     def credit_returned(self) -> None:
         """Called after an acknowledgement: a drain without credit may go on."""
