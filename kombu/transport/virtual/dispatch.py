@@ -231,37 +231,9 @@ class Dispatcher:
 
     def next(self) -> tuple[Consumer, Claim] | None:
         """One message and its consumer; ``None`` when nothing can be handed out now."""
-        sole = self.consumers.sole
-        if sole is not None:
-            return self._next_of(sole)
-        rotation = self._rotation()
-        now = time.monotonic()
-        for queue in rotation:
-            consumer = self.consumers.peek(queue)
-            inbox = self._inbox.get(queue)
-            if consumer is None:
-                if inbox:
-                    self.release(queue)
-                continue
-            if not inbox:
-                if self._dry.get(queue, 0.0) > now:
-                    continue
-                self._claim(consumer, rotation, now)
-                inbox = self._inbox.get(queue)
-            if inbox:
-                claim = inbox.popleft()
-                if not inbox:
-                    del self._inbox[queue]
-                if len(rotation) > 1:
-                    self._turn.remove(queue)
-                    self._turn.append(queue)
-                if not self.consumers.alone(queue):
-                    consumer = self.consumers.next(queue) or consumer
-                return consumer, claim
-        return None
-
-    def _next_of(self, consumer: Consumer) -> tuple[Consumer, Claim] | None:
-        """:meth:`next` where there is one consumer only: no turns to take."""
+        consumer = self.consumers.sole
+        if consumer is None:
+            return self._next_in_turn()
         queue = consumer.queue
         inbox = self._inbox.get(queue)
         credit = consumer.credit()
@@ -292,6 +264,34 @@ class Dispatcher:
         if not inbox:
             del self._inbox[queue]
         return consumer, claim
+
+    def _next_in_turn(self) -> tuple[Consumer, Claim] | None:
+        """:meth:`next` where there are several consumers: the one that waited longest first."""
+        rotation = self._rotation()
+        now = time.monotonic()
+        for queue in rotation:
+            consumer = self.consumers.peek(queue)
+            inbox = self._inbox.get(queue)
+            if consumer is None:
+                if inbox:
+                    self.release(queue)
+                continue
+            if not inbox:
+                if self._dry.get(queue, 0.0) > now:
+                    continue
+                self._claim(consumer, rotation, now)
+                inbox = self._inbox.get(queue)
+            if inbox:
+                claim = inbox.popleft()
+                if not inbox:
+                    del self._inbox[queue]
+                if len(rotation) > 1:
+                    self._turn.remove(queue)
+                    self._turn.append(queue)
+                if not self.consumers.alone(queue):
+                    consumer = self.consumers.next(queue) or consumer
+                return consumer, claim
+        return None
 
     def _claim(self, consumer: Consumer, rotation: list[str], now: float) -> None:
         """Fetch a window of messages for one consumer, and others of its channel alike."""
