@@ -159,6 +159,17 @@ class Waker:
                     if self.source.look(queues):
                         return True
 
+    # ---- for event loops, with a source that rings by itself
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when the waker rings or is interrupted."""
+        return self._reader.fileno()
+
+    def take(self) -> bool:
+        """Read what made it readable; whether a claim may succeed."""
+        self._drain()
+        return bool(self._news())
+
     def close(self) -> None:
         """End all waiting."""
         self.source.close()

@@ -44,3 +44,13 @@ def test_sqs(servers: Servers, tmp_path: Path) -> None:
         "lease": 2,
     }
     run(environment["SQS_URL"], options, tmp_path)
+
+
+@pytest.mark.server("pyro5")
+def test_pyro(servers: Servers, tmp_path: Path) -> None:
+    run(servers.env("pyro5")["PYRO5_URL"], {"lease": 2}, tmp_path)
+
+
+@pytest.mark.server("nats")
+def test_nats(servers: Servers, tmp_path: Path) -> None:
+    run(f"{servers.env('nats')['NATS_URL']}/kills-{uuid4().hex[:8]}", {"lease": 2}, tmp_path)
