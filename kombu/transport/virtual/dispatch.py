@@ -243,12 +243,13 @@ class Dispatcher:
             return None
         if not inbox:
             store, keeper = self.store, self.keeper
-            window = max(store.claim_window, 1)
             if not keeper.idle:
                 keeper.tick()
             if self.evented and self.is_dry(queue):
                 return None
-            wanted = window if credit is None else min(window, credit)
+            wanted = store.claim_window or 1
+            if credit is not None and credit < wanted:
+                wanted = credit
             claims = store.claim((queue,), wanted)
             if self.evented and len(claims) < wanted:
                 self._dry[queue] = _UNTIL_HEARD_OF
@@ -309,7 +310,7 @@ class Dispatcher:
                     and self._dry.get(queue, 0.0) <= now
                 ):
                     queues.append(queue)
-        window = max(self.store.claim_window, 1)
+        window = self.store.claim_window or 1
         credit = consumer.credit()
         if credit is not None and self._inbox:
             credit -= sum(
