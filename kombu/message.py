@@ -103,7 +103,7 @@ class Message:
     def _keep_error(self, what: str, exc: Exception) -> None:
         error = exc
         if not isinstance(exc, DecodeError):
-            error = DecodeError(f"the body could not be {what}: {type(exc).__name__}: {exc}")
+            error = DecodeError(f"the body could not be {what}: {_named(exc)}: {exc}")
             error.__cause__ = exc
         self.errors.append((type(error), error, exc.__traceback__))
 
@@ -206,7 +206,7 @@ class Message:
         exc = _exception_of(self.errors[0])
         if isinstance(exc, DecodeError):
             return exc
-        error = DecodeError(f"the body could not be read: {type(exc).__name__}: {exc}")
+        error = DecodeError(f"the body could not be read: {_named(exc)}: {exc}")
         error.__cause__ = exc
         return error
 
@@ -247,6 +247,12 @@ def _exception_of(error: Any) -> BaseException:
     """The exception of what :func:`sys.exc_info` returned, or of itself."""
     found: BaseException = error[1] if isinstance(error, tuple) else error
     return found
+
+
+def _named(exc: BaseException) -> str:
+    """Its class, with the module: ``error`` alone says little (zlib)."""
+    kind = type(exc)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def _with_broken_pipe(errors: Any) -> tuple[type[BaseException], ...]:
