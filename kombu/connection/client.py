@@ -221,7 +221,10 @@ class Connection(TransportFace, Offspring, ConnectionParameters):
         """The driver's connection, made when need be; ``None`` after :meth:`release`."""
         if self._closed:
             return None
-        return self._connection if self.connected else self.connect()
+        connection = self._connection
+        if connection is not None and self.transport.verify_connection(connection):
+            return connection
+        return self.connect()
 
     @property
     def default_channel(self) -> Any:
