@@ -15,7 +15,7 @@ load_client("h11", "consul", "consul")
 
 from kombu.transport.consul.client import ConsulKeys, LockError  # noqa: E402
 from kombu.transport.consul.options import ConsulOptions  # noqa: E402
-from kombu.transport.keyvalue.http import Server  # noqa: E402
+from kombu.transport.http import Server  # noqa: E402
 from kombu.transport.keyvalue.port import KeyValue  # noqa: E402
 from kombu.transport.keyvalue.store import KeyValueStore  # noqa: E402
 from kombu.transport.keyvalue.transport import KeyValueTransport  # noqa: E402

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from kombu.transport.keyvalue.errors import ServerError, Unsuitable
-from kombu.transport.keyvalue.http import Server, check, parsed, target
+from kombu.transport.http import Reply, Server, ServerError, Unsuitable, check, parsed, target
 from kombu.transport.keyvalue.layout import queue_path
-from kombu.transport.keyvalue.port import Folders, KeyValue, Listing, Reply, Stored
+from kombu.transport.keyvalue.port import Folders, KeyValue, Listing, Stored
 
 #: A transaction takes 64 operations and 512 KiB, values in base64.
 _OPERATIONS = 64

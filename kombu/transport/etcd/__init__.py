@@ -16,7 +16,7 @@ load_client("h11", "etcd", "etcd")
 
 from kombu.transport.etcd.client import EtcdKeys  # noqa: E402
 from kombu.transport.etcd.options import EtcdOptions  # noqa: E402
-from kombu.transport.keyvalue.http import Server  # noqa: E402
+from kombu.transport.http import Server  # noqa: E402
 from kombu.transport.keyvalue.port import KeyValue  # noqa: E402
 from kombu.transport.keyvalue.store import KeyValueStore  # noqa: E402
 from kombu.transport.keyvalue.transport import KeyValueTransport  # noqa: E402

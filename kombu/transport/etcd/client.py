@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from kombu.transport.keyvalue.errors import Unsuitable
-from kombu.transport.keyvalue.http import Server, check, parsed, target
+from kombu.transport.http import Reply, Server, Unsuitable, check, parsed, target
 from kombu.transport.keyvalue.layout import queue_path
-from kombu.transport.keyvalue.port import Folders, KeyValue, Listing, Reply, Stored
+from kombu.transport.keyvalue.port import Folders, KeyValue, Listing, Stored
 
 _FORM = "application/x-www-form-urlencoded"
 

@@ -7,8 +7,7 @@ import ssl
 
 import h11
 
-from kombu.transport.keyvalue.http import Server
-from kombu.transport.keyvalue.port import Reply
+from kombu.transport.http import Reply, Server
 
 _CHUNK = 65536
 

@@ -12,8 +12,10 @@ what the transport's error table knows.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from kombu.transport.http import Reply
 
 
 class Stored(NamedTuple):
@@ -50,14 +52,6 @@ class Folders(NamedTuple):
 
     names: Sequence[str]
     revision: int
-
-
-class Reply(NamedTuple):
-    """What a server answered; names of headers are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class KeyValue(ABC):

@@ -12,10 +12,10 @@ from dataclasses import replace
 from uuid import uuid4
 
 from kombu.transport.features import SHARED_STORE, Features
+from kombu.transport.http import Server
 from kombu.transport.keyvalue.backlog import LISTING_SHARE, Backlog, Waiting, with_priority
 from kombu.transport.keyvalue.claims import Claims, Held, Holding
 from kombu.transport.keyvalue.errors import ERRORS
-from kombu.transport.keyvalue.http import Server
 from kombu.transport.keyvalue.layout import (
     CLAIMS,
     DELAYED,

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from kombu.transport import base, virtual
 from kombu.transport.features import Features
+from kombu.transport.http import Server, tls_context
 from kombu.transport.keyvalue.errors import ERRORS
-from kombu.transport.keyvalue.http import Server, tls_context
 from kombu.transport.keyvalue.port import KeyValue
 from kombu.transport.keyvalue.store import KeyValueStore
 from kombu.transport.keyvalue.topology import KeyValueTopology

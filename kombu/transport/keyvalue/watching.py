@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import h11
 
+from kombu.transport.http import Server
 from kombu.transport.keyvalue.backlog import Backlog
 from kombu.transport.keyvalue.errors import ERRORS
-from kombu.transport.keyvalue.http import Server
 from kombu.transport.keyvalue.layout import LIVE
 from kombu.transport.keyvalue.longpoll import LongPoll
 from kombu.transport.keyvalue.port import KeyValue

@@ -9,7 +9,7 @@ import pytest
 
 from kombu.testing.conformance.store import StoreContract
 from kombu.transport.etcd.client import EtcdKeys
-from kombu.transport.keyvalue.http import Server
+from kombu.transport.http import Server
 from kombu.transport.keyvalue.store import KeyValueStore
 from t.services.pool import Servers
 

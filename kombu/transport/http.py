@@ -1,17 +1,52 @@
-"""Requests to one server: urllib3's pool for those that are answered at once."""
+"""HTTP servers as backends: requests by urllib3, and what their answers mean."""
 
 from __future__ import annotations
 
 import json
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import urllib3
 
-from kombu.transport.keyvalue.errors import NotAllowed, Refused, ServerError
-from kombu.transport.keyvalue.port import Reply
+from kombu.transport.errors import ErrorRow
+
+
+class ServerError(Exception):
+    """The server could not do it now: no leader, out of time, shutting down."""
+
+
+class Refused(Exception):
+    """The server refuses the request, and would again."""
+
+
+class NotAllowed(Exception):
+    """Name, password or token are not what the server wants."""
+
+
+class Unsuitable(Exception):
+    """What answers (or doesn't any more) is not the server that the transport needs."""
+
+
+HTTP_ERRORS = (
+    ErrorRow(NotAllowed, "connection", recoverable=False),
+    ErrorRow(Unsuitable, "connection", recoverable=False),
+    ErrorRow(ServerError, "connection"),
+    ErrorRow(Refused, "channel", recoverable=False),
+    ErrorRow(urllib3.exceptions.LocationValueError, "connection", recoverable=False),
+    ErrorRow(urllib3.exceptions.HTTPError, "connection"),
+    ErrorRow(OSError, "connection"),
+)
+
+
+class Reply(NamedTuple):
+    """What a server answered; names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
 
 _VERIFY = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
 
@@ -89,19 +124,23 @@ class Server:
         query: Mapping[str, Any] | None = None,
         body: bytes | None = None,
         kind: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """One request and its answer, whatever its status says.
 
         Arguments:
             path: not quoted yet.
             kind: content type of the body.
+            headers: of this request only.
 
         Raises:
-            what :data:`~kombu.transport.keyvalue.errors.ERRORS` knows.
+            what :data:`HTTP_ERRORS` knows.
         """
-        headers = self.headers if kind is None else {**self.headers, "Content-Type": kind}
+        sent = {**self.headers, **(headers or {})}
+        if kind is not None:
+            sent["Content-Type"] = kind
         answer = self._pool.request(
-            method, target(path, query), body=body, headers=headers, redirect=False
+            method, target(path, query), body=body, headers=sent, redirect=False
         )
         names = {name.lower(): value for name, value in answer.headers.items()}
         return Reply(answer.status, names, answer.data)
