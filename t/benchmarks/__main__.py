@@ -39,6 +39,8 @@ BROKERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "mongodb": ("mongodb", "MONGODB_URL", ("publish", "consume", "latency", "idle")),
     "zookeeper": ("zookeeper", "ZOOKEEPER_URL", ("publish", "consume", "latency", "idle")),
+    "etcd": ("etcd", "ETCD_URL", ("publish", "consume", "latency", "idle")),
+    "consul": ("consul", "CONSUL_URL", ("publish", "consume", "latency", "idle")),
 }
 
 

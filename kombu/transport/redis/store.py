@@ -9,11 +9,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from redis import exceptions
 
-from kombu.transport.features import Features
+from kombu.transport.features import SHARED_STORE
 from kombu.transport.redis.claims import RedisClaim, returned
 from kombu.transport.redis.errors import ERRORS as TABLE
 from kombu.transport.redis.errors import NotEnoughReplicas, WrongType, mapped, refined
@@ -44,23 +45,9 @@ _DELETED_FOR = 86400
 #: Milliseconds for which an expired queue's lifetime is still known.
 _REMEMBERED = 3_600_000
 
-FEATURES = Features(
-    exchange_types=frozenset({"direct", "topic", "fanout", "headers"}),
-    priority=True,
-    message_ttl=True,
-    queue_expiry=True,
-    max_length=True,
-    dead_letter=True,
-    delay=True,
-    mandatory=True,
-    confirms=True,
-    leases=True,
-    ordered=True,
-    shared=True,
-    shared_topology=True,
-    durable=True,
+FEATURES = replace(
+    SHARED_STORE,
     event_loop=True,
-    batch_publish=True,
     native=frozenset({"delay", "max_length"}),
 )
 
