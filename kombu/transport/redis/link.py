@@ -23,6 +23,9 @@ from kombu.utils.deadlines import time_left
 
 Command = Sequence["str | bytes | int | float"]
 
+#: What tells that the other side closed, and nothing else, where the platform can.
+_HANGUP = getattr(select, "POLLRDHUP", 0)
+
 #: Seconds of silence after which a TLS connection is looked at before it is used again.
 _TLS_IDLE = 1.0
 
@@ -205,6 +208,30 @@ class Link:
             self._poll = select.poll()
             self._poll.register(sock, select.POLLIN)
         return bool(self._poll.poll(0))
+
+    def watch(self, poll: Any) -> None:
+        """Have a poll end when the server closes the connection."""
+        sock = getattr(self._connection, "_sock", None) if self._pid == os.getpid() else None
+        if sock is not None and _HANGUP:
+            poll.register(sock, _HANGUP)
+
+    def drop_if_cut(self) -> bool:
+        """Give the connection up if the server has closed it; whether it had."""
+        if not self._lock.acquire(blocking=False):
+            # In use by another thread, which will see.
+            return False
+        try:
+            sock = getattr(self._connection, "_sock", None) if self._pid == os.getpid() else None
+            if sock is None:
+                return False
+            poll = select.poll()
+            poll.register(sock, _HANGUP)
+            if not poll.poll(0):
+                return False
+            self.reset()
+            return True
+        finally:
+            self._lock.release()
 
     def reset(self) -> None:
         """Give the connection up; the next command takes another."""

@@ -80,6 +80,11 @@ class Node:
             and self._tracking == (self.link.generation, self.listener.generation)
         )
 
+    @property
+    def tracking(self) -> tuple[int, int] | None:
+        """The two connections that announce changed keys; ``None`` while they don't."""
+        return self._tracking if self.is_listening else None
+
     def hear(self) -> list[Heard]:
         """What arrived on the listener, without blocking."""
         return self.listener.hear()

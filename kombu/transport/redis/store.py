@@ -8,7 +8,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from redis import exceptions
@@ -34,12 +34,16 @@ from kombu.transport.virtual.store import (
     QueueSpec,
     Store,
 )
+from kombu.utils.deadlines import limited
 from kombu.utils.json import dumps, loads
 
 logger = logging.getLogger("kombu.transport.redis")
 
 #: Seconds during which a deleted queue takes no late returns.
 _DELETED_FOR = 86400
+
+#: Most seconds that signing off may take.
+_LEAVING = 2.0
 
 #: Milliseconds for which an expired queue's lifetime is still known.
 _REMEMBERED = 3_600_000
@@ -328,8 +332,12 @@ class RedisStore(Store):
             for group in self._keys.grouped(queues):
                 if len(claims) < limit:
                     claims += self._claim_group(group, limit - len(claims), wrong)
-        if claims and self.waker.registered:
-            self._sign_off(queues)
+        if claims:
+            # In a cluster the script has signed us off only from what it took messages from.
+            rest = list(self.waker.registration.queues)
+            if rest:
+                with mapped("claim messages"):
+                    self.waker.registration.resign(rest)
         if wrong:
             self._complain(wrong, raising=not claims)
         return claims
@@ -404,31 +412,16 @@ class RedisStore(Store):
             self._server.pipeline(
                 [(self._keys.base(queue), c) for c in self._touch(queue, self._expiry[queue])]
             )
-        if claims:
-            self.waker.registered.difference_update(registered)
+        if rows:
+            self.waker.signed_off(registered)
         return claims
 
     def _registrations(self, group: Sequence[str]) -> list[str]:
         """Queues we are registered for as waiting, that a script for ``group`` may touch."""
-        registered = self.waker.registered
+        registered = self.waker.registration.queues
         if self._keys.tagged:
             return [queue for queue in group if queue in registered]
         return list(registered)
-
-    def _sign_off(self, queues: Sequence[str]) -> None:
-        """In a cluster: stop waiting for the queues that nothing was claimed from."""
-        keys = self._keys
-        rest = [queue for queue in self.waker.registered if queue not in queues]
-        commands: list[tuple[str, Command]] = []
-        owner = self._current_owner()
-        for queue in self.waker.registered:
-            base = keys.base(queue)
-            commands.append((base, ("ZREM", keys.of_queue("idle", queue), owner)))
-            if queue in rest or keys.tagged:
-                commands.append((base, ("DEL", keys.of_queue("sentry", queue))))
-        with mapped("claim messages"):
-            self._server.pipeline(commands)
-        self.waker.forget()
 
     def _report_bad(self, queue: str, raw: bytes) -> None:
         logger.error(
@@ -583,6 +576,10 @@ class RedisStore(Store):
     def filenos(self) -> Sequence[int]:
         return self.waker.filenos()
 
+    @property
+    def descriptors_version(self) -> Hashable:
+        return self.waker.descriptors_version
+
     def arm(self, queues: Sequence[str]) -> None:
         self._check_open()
         with mapped("wait for messages"):
@@ -607,17 +604,13 @@ class RedisStore(Store):
         self._server.close()
 
     def _leave(self) -> None:
-        """Sign off where we are registered as waiting, if that takes no new connection."""
-        keys, owner = self._keys, self._owner
-        registered = list(self.waker.registered)
-        if not registered:
+        """Hand over what we watch, if that takes no new connection."""
+        registration = self.waker.registration
+        if any(node.link.connection is None for node in self._server.nodes()):
             return
-        commands: list[tuple[str, Command]] = []
-        for queue in registered:
-            base = keys.base(queue)
-            commands.append((base, ("ZREM", keys.of_queue("idle", queue), owner)))
         try:
-            self._server.pipeline(commands)
+            with limited(_LEAVING):
+                registration.resign(list(registration.queues))
         except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as exc:
             logger.debug("could not sign off from the server: %s", type(exc).__name__)
 

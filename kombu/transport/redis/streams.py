@@ -202,8 +202,8 @@ class RedisStreamStore(TopologyKeepingStore):
             self._server.pipeline(
                 [(self._keys.base(queue), c) for c in self._touch(queue, self._expiry[queue])]
             )
-        if claims:
-            self.waker.registered.difference_update(registered)
+        if rows:
+            self.waker.signed_off(registered)
         return claims
 
     @property

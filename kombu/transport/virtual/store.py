@@ -11,7 +11,7 @@ Everything a driver has to promise is written on the method that promises it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from kombu.transport.features import Features
@@ -240,6 +240,11 @@ class Store(ABC):
     def filenos(self) -> Sequence[int]:
         """Descriptors to watch for reading; may change after each ``on_readable`` or ``arm``."""
         return ()
+
+    @property
+    def descriptors_version(self) -> Hashable:
+        """Changes when one of :meth:`filenos` was closed and its number stands for another."""
+        return 0
 
     def arm(self, queues: Sequence[str]) -> None:  # noqa: B027 - optional
         """Ask the backend, without blocking, to make a descriptor readable when one has work."""
