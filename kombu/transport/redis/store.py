@@ -401,6 +401,7 @@ class RedisStore(Store):
                 field if self._options.ack_emulation else None,
                 books,
                 lists[which][step],
+                step,
             )
             if message is None:
                 unreadable.append(claim)

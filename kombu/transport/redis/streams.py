@@ -59,7 +59,7 @@ class StreamClaim(Claim):
         consumer: the owner, as the group knows it.
     """
 
-    __slots__ = ("consumer", "count", "entry", "raw", "stream")
+    __slots__ = ("consumer", "count", "entry", "rank", "raw", "stream")
 
     def __init__(
         self,
@@ -70,13 +70,14 @@ class StreamClaim(Claim):
         count: int,
         consumer: str,
         raw: bytes,
+        rank: int = 0,
     ) -> None:
         marked, before = history(message)
         super().__init__(
             queue, message, f"{entry}/{count}", marked or count > 1, max(before, count - 1)
         )
         self.stream, self.entry, self.count = stream, entry, count
-        self.consumer, self.raw = consumer, raw
+        self.consumer, self.raw, self.rank = consumer, raw, rank
 
 
 class RedisStreamStore(TopologyKeepingStore):
@@ -189,7 +190,14 @@ class RedisStreamStore(TopologyKeepingStore):
             queue, stream = streams[number - 1]
             message = parse(raw)
             claim = StreamClaim(
-                queue, message or {}, stream, entry.decode(), int(count), consumer, raw
+                queue,
+                message or {},
+                stream,
+                entry.decode(),
+                int(count),
+                consumer,
+                raw,
+                (number - 1) % len(self._keys.steps),
             )
             if message is None:
                 quarantine = self._keys.of_queue("quarantine", queue)

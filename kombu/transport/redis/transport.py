@@ -22,6 +22,7 @@ from kombu.transport.redis.topology import Backend, RedisTopology
 from kombu.transport.redis.urls import DEFAULT_PORT, database, sentinel_addresses
 from kombu.transport.virtual.store import Fanout, Store
 from kombu.transport.virtual.topology import Topology
+from kombu.utils.scheduling import cycle_by_name
 
 
 class Transport(virtual.Transport):
@@ -149,6 +150,10 @@ class Transport(virtual.Transport):
         if target.hostname.startswith("socket://"):
             return "a unix socket"
         return f"{target.hostname}:{target.port or self.default_port}"
+
+    def create_cycle(self) -> Any:
+        """As option ``queue_order_strategy`` says."""
+        return cycle_by_name(self.options.queue_order_strategy)()
 
     def create_fanout(self, store: Store) -> Fanout | None:
         """PUBLISH and PSUBSCRIBE."""

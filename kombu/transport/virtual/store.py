@@ -68,6 +68,10 @@ class Claim:
 
     __slots__ = ("deliveries", "message", "queue", "receipt", "redelivered")
 
+    #: Of claims for several queues those of the lowest rank are handed out first; for stores
+    #: where priorities go across queues.
+    rank: int = 0
+
     def __init__(
         self,
         queue: str,
