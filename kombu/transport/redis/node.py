@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 from typing import Any
 
 from redis import exceptions
 
 from kombu.transport.redis.link import Link
 from kombu.transport.redis.listener import INVALIDATE, Heard, Listener
+from kombu.transport.redis.renewals import Credentials
 
 logger = logging.getLogger("kombu.transport.redis")
+
+#: Seconds over which listeners are replaced when their credentials were renewed.
+_SPREAD = 5.0
 
 
 class Node:
@@ -19,12 +24,11 @@ class Node:
 
     Arguments:
         pool: where both take their connection from.
-        reauthenticates: whether credentials change while connections are open.
     """
 
-    def __init__(self, pool: Any, reauthenticates: bool = False) -> None:
+    def __init__(self, pool: Any) -> None:
         self.pool = pool
-        self.link = Link(pool, reauthenticates)
+        self.link = Link(pool)
         self.listener = Listener(pool)
         #: Whether the server tells of changed keys; settled by the first attempt.
         self.tracks = True
@@ -93,6 +97,11 @@ class Node:
         """Make sure that both connections still answer."""
         self.link.call("PING")
         self.listener.check()
+
+    def renew(self, credentials: Credentials) -> None:
+        """Authenticate both connections anew; for any thread (see ``renewals.py``)."""
+        self.link.renew(credentials)
+        self.listener.retire(random.uniform(0, _SPREAD))
 
     def close(self) -> None:
         """Close both connections."""

@@ -99,7 +99,7 @@ class RedisOptions(VirtualOptions):
     )
     reauth_check_interval: float | None = option(
         10,
-        "of the published transport; ours re-authenticates before the next command",
+        "of the published transport; ours authenticates as soon as credentials are renewed",
         parse=seconds,
     )
     retry_on_timeout: bool | None = option(None, "given to the client library", parse=boolean)

@@ -199,6 +199,8 @@ class Waker:
                 pauses.append(self._armed_until - now)
             if self._due is not None:
                 pauses.append(self._due - now)
+            retirements = [node.listener.retires_in for node in self._server.nodes()]
+            pauses += [seconds for seconds in retirements if seconds is not None]
             self._sleep(max(0.0, min(pauses)))
             self._notice_cuts()
             if self._due is not None and time.monotonic() >= self._due:
