@@ -24,7 +24,11 @@ Figures = dict[str, float]
 
 #: Broker -> the server it needs, the variable that holds its URL, and what is measured there.
 BROKERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "redis": ("redis", "REDIS_URL", ("publish", "batch", "consume", "latency", "idle", "celery")),
+    "redis": (
+        "redis",
+        "REDIS_URL",
+        ("floor", "publish", "batch", "consume", "latency", "idle", "celery"),
+    ),
     "amqp": (
         "rabbitmq",
         "RABBITMQ_URL",
@@ -35,6 +39,14 @@ BROKERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 
 
+#: Figure -> what the client library alone reaches with the same commands.
+FLOORS = {
+    "publish/s": "raw LPUSH/s",
+    "batch publish/s": "raw pipelined LPUSH/s",
+    "consume+ack/s": "raw RPOP 100/s",
+}
+
+
 def run_embedded(scenario: str) -> Callable[[str], Figures]:
     return lambda python: measure(python, HERE / "embedded.py", scenario)
 
@@ -42,6 +54,8 @@ def run_embedded(scenario: str) -> Callable[[str], Figures]:
 def run_broker(scenario: str, url: str) -> Callable[[str], Figures]:
     if scenario == "celery":
         return lambda python: measure(python, HERE / "celery_rates.py", url)
+    if scenario == "floor":
+        return lambda python: measure(python, HERE / "redis_floor.py", url)
     return lambda python: measure(python, HERE / "broker.py", scenario, url)
 
 
@@ -89,10 +103,22 @@ def chosen(names: list[str], servers: Servers) -> Iterator[tuple[str, Callable[[
             yield f"{name} {scenario}", run_broker(scenario, url)
 
 
-def report(line: dict[str, object]) -> None:
+def share(line: dict[str, object], rows: list[dict[str, object]], side: str) -> str:
+    """How much of the client library's own rate a side reaches."""
+    scenario = str(line["scenario"]).partition(" ")[0] + " floor"
+    for other in rows:
+        if (other["scenario"], other["figure"]) == (scenario, FLOORS.get(str(line["figure"]))):
+            figure, floor = line[side], other["ours"]
+            if isinstance(figure, float) and isinstance(floor, float):
+                return f"{figure / floor:.1%}"
+    return ""
+
+
+def report(line: dict[str, object], rows: list[dict[str, object]]) -> None:
     print(
         f"{line['scenario']:<20}{line['figure']:<38}{number(line['published']):>12}"
-        f"{number(line['ours']):>12}{number(line['ratio']):>12}",
+        f"{number(line['ours']):>12}{number(line['ratio']):>12}"
+        f"{share(line, rows, 'published'):>12}{share(line, rows, 'ours'):>12}",
         flush=True,
     )
 
@@ -107,7 +133,10 @@ def main() -> None:
     parser.add_argument("--servers", help="servers that may be used; all by default")
     given = parser.parse_args()
     rows = []
-    print(f"{'scenario':<20}{'figure':<38}{'published':>12}{'ours':>12}{'ratio':>12}")
+    print(
+        f"{'scenario':<20}{'figure':<38}{'published':>12}{'ours':>12}{'ratio':>12}"
+        f"{'pub./raw':>12}{'ours/raw':>12}"
+    )
     with ExitStack() as stack:
         servers = Servers(named(given.servers))
         stack.callback(servers.stop)
@@ -120,7 +149,7 @@ def main() -> None:
             for figure in measured[0][1]:
                 line = row(scenario, figure, measured)
                 rows.append(line)
-                report(line)
+                report(line, rows)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1))
 

@@ -7,7 +7,6 @@ that no message is copied when it is claimed.
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +19,7 @@ from kombu.transport.redis.link import Command, Script
 from kombu.transport.redis.options import RedisOptions
 from kombu.transport.redis.server import Server
 from kombu.transport.virtual.envelope import parse
-from kombu.transport.virtual.store import Claim, Envelope, Put
-from kombu.utils.json import dumps
+from kombu.transport.virtual.store import Claim, Envelope
 
 
 @dataclass(frozen=True)
@@ -90,6 +88,8 @@ class RedisStreamStore(TopologyKeepingStore):
     """
 
     arm_script = "stream_arm"
+    put_script = Script("stream_put")
+    together = 1
 
     def __init__(self, server: Server, keys: Keyspace, options: RedisOptions) -> None:
         super().__init__(server, keys, options)
@@ -97,7 +97,6 @@ class RedisStreamStore(TopologyKeepingStore):
         self._stream_claim = Script("stream_claim")
         self._stream_settle = Script("stream_settle")
         self._stream_count = Script("stream_count")
-        self._put_script = Script("stream_put")
         self._sweep_at = 0.0
 
     def _consumer(self) -> str:
@@ -126,20 +125,8 @@ class RedisStreamStore(TopologyKeepingStore):
 
     # ---- messages
 
-    def _put_commands(self, item: Put) -> list[Command]:
-        text = dumps(item.message)
-        name = item.queue
-        commands: list[Command]
-        if item.ready_at is not None and item.ready_at > time.time():
-            step = self._keys.step_of(item.priority)
-            member = f"{step}:{uuid.uuid4().hex[:12]}:{text}"
-            commands = [("ZADD", self._keys.of_queue("delayed", name), item.ready_at, member)]
-        else:
-            commands = [("XADD", self._keys.list_for(name, item.priority), "*", "m", text)]
-        expires = self._expiry.get(name)
-        if expires is not None:
-            commands += self._touch(name, expires)
-        return commands
+    def _append_to(self, queue: str, priority: int) -> tuple[str, ...]:
+        return "XADD", self._keys.list_for(queue, priority), "*", "m"
 
     def _claim_group(
         self,
