@@ -138,7 +138,7 @@ def test_bookkeeping_of_another_type_is_said_and_loses_nothing(
     assert message.payload == "x"
 
 
-@pytest.mark.parametrize("missing", ["hsetnx", "hset", "zadd", "ltrim", "time"])
+@pytest.mark.parametrize("missing", ["hexists", "hset", "zadd", "ltrim", "time"])
 def test_a_permission_that_is_missing_half_way_loses_nothing(
     server: RedisServer, client: redis.Redis, missing: str
 ) -> None:
