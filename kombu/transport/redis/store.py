@@ -85,6 +85,12 @@ class RedisStore(QueueVerbs, PutVerbs, ClaimVerbs):
             self._chore()
             self.waker.arm_descriptors(queues)
 
+    def is_armed(self, queues: Sequence[str]) -> bool:
+        if self._closed or (self.lease is not None and self.restorer.is_due):
+            return False
+        with mapped("wait for messages"):
+            return self.waker.is_armed(queues)
+
     def on_readable(self, fileno: int) -> bool:
         self._check_open()
         with mapped("wait for messages"):

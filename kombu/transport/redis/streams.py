@@ -242,6 +242,10 @@ class RedisStreamStore(TopologyKeepingStore):
         """Nothing by itself: claims look for owners that are gone."""
         return 0
 
+    def is_armed(self, queues: Sequence[str]) -> bool:
+        # Claims look for owners that are gone.
+        return time.monotonic() < self._sweep_at and super().is_armed(queues)
+
     def _chore(self) -> float:
         for chore in self.chores:
             chore()

@@ -239,8 +239,20 @@ class Waker:
     def arm_descriptors(self, queues: Sequence[str]) -> None:
         """Register as waiting; when there is work already a descriptor is readable at once."""
         self._notice_cuts()
+        if self._armed and time.monotonic() >= self._armed_until:
+            self._check()
         if self.arm(queues) or self.hear():
             self._bell.ring()
+
+    def is_armed(self, queues: Sequence[str]) -> bool:
+        """Whether it was armed for ``queues``, which still stands, and no look is due."""
+        self._notice_cuts()
+        if self.hear() or not self._enabled:
+            return False
+        now = time.monotonic()
+        if now >= self._armed_until or (self._due is not None and now >= self._due):
+            return False
+        return self._armed.issuperset(queues) and self.registration.holds(queues)
 
     def heard(self) -> bool:
         """Read what made a descriptor readable; whether there may be work."""

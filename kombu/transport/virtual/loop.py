@@ -64,7 +64,8 @@ class LoopDriver:
         if not self._stopped:
             self.transport.keeper.tick()
             # Expired messages and ended delays announce themselves on no descriptor.
-            self._ask_again()
+            if not (self._armed and self.store.is_armed(tuple(self._armed))):
+                self._ask_again()
 
     def on_tick(self) -> None:
         """Called before the loop sleeps."""

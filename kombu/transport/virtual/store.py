@@ -253,6 +253,13 @@ class Store(ABC):
     def arm(self, queues: Sequence[str]) -> None:  # noqa: B027 - optional
         """Ask the backend, without blocking, to make a descriptor readable when one has work."""
 
+    def is_armed(self, queues: Sequence[str]) -> bool:
+        """Whether all is as ``arm`` left it, so that a look at these queues would find nothing.
+
+        Asked about once a second; where a store can't tell, its queues are looked at then.
+        """
+        return False
+
     def on_readable(self, fileno: int) -> bool:
         """Read what arrived without blocking; whether a claim may now succeed."""
         return True

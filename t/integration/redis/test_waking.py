@@ -14,6 +14,8 @@ import redis
 from amqp.exceptions import RecoverableConnectionError
 from redis.connection import AbstractConnection
 
+from kombu import Connection, Consumer, Exchange, Producer, Queue
+from kombu.asynchronous import Hub
 from kombu.testing.conformance.store import envelope
 from kombu.transport.redis.link import pack
 from kombu.transport.redis.store import RedisStore
@@ -180,3 +182,72 @@ def test_a_cut_while_asleep_does_not_deafen(
     admin(b"LPUSH", b"q", json.dumps(envelope("a")).encode())
     assert waiting.done.wait(SOON)
     assert waiting.error is None
+
+
+class Loop:
+    """A connection driven by an event loop, as Celery drives its own."""
+
+    def __init__(self, url: str, handle: Callable[[Any], None]) -> None:
+        self.connection = Connection(url)
+        channel = self.connection.channel()
+        self.consumer = Consumer(channel, [Queue("q")], on_message=handle)
+        self.consumer.consume()
+        self.hub = Hub()
+        self.connection.transport.register_with_event_loop(self.connection.connection, self.hub)
+        self.hub.call_repeatedly(0.05, lambda: None)
+        self._steps = self.hub.create_loop()
+
+    def run(self, until: Callable[[], bool], seconds: float = SOON) -> bool:
+        end = time.monotonic() + seconds
+        while not until() and time.monotonic() < end:
+            try:
+                next(self._steps)
+            except RecoverableConnectionError:
+                self._steps = self.hub.create_loop()  # a worker would connect again
+        return until()
+
+    def close(self) -> None:
+        self.connection.transport.unregister_from_event_loop(self.connection.connection, self.hub)
+        self.hub.close()
+        self.connection.release()
+
+
+@pytest.mark.parametrize("kinds", CUTS.values(), ids=CUTS)
+def test_an_event_loop_is_woken_after_a_cut(
+    server: RedisServer, admin: Admin, kinds: tuple[bytes, ...]
+) -> None:
+    got: list[Any] = []
+    exchange = Exchange("elsewhere", "direct")
+
+    def handle(message: Any) -> None:
+        # Looks up bindings, for which the listener is opened again when it was lost.
+        Producer(message.channel, exchange).publish("x", routing_key="k", declare=[exchange])
+        got.append(message.payload)
+        message.ack()
+
+    loop = Loop(server.url, handle)
+    with Connection(server.url) as other:
+        producer = Producer(other.channel())
+        for number in range(3):
+            for each in range(3):
+                producer.publish((number, each), routing_key="q")
+                begin = time.monotonic()
+                count = len(got)
+                assert loop.run(lambda count=count: len(got) > count)
+                # Housekeeping, which notices what is lost, comes once a second.
+                assert time.monotonic() - begin < 2.0
+                # until it is armed again
+                loop.run(lambda: False, 0.2)
+            admin.cut(kinds)
+    loop.close()
+
+
+def test_an_idle_event_loop_sends_next_to_nothing(server: RedisServer, client: redis.Redis) -> None:
+    loop = Loop(server.url, print)
+    loop.run(lambda: False, 1)
+    client.config_resetstat()
+    loop.run(lambda: False, 4)
+    calls = client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+    loop.close()
+    # One registration in 25 seconds, and perhaps a look at what others hold.
+    assert calls <= 4
