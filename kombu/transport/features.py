@@ -66,3 +66,23 @@ class Features:
     unicode_names: bool = True
     purge_spares_held: bool = True
     native: frozenset[str] = field(default=frozenset())
+
+
+#: What a backend that leases messages to many clients comes to have with the virtual layer's
+#: help. A driver says only, by ``dataclasses.replace``, what is otherwise and what is native.
+SHARED_STORE = Features(
+    priority=True,
+    message_ttl=True,
+    queue_expiry=True,
+    max_length=True,
+    dead_letter=True,
+    delay=True,
+    mandatory=True,
+    confirms=True,
+    leases=True,
+    ordered=True,
+    shared=True,
+    shared_topology=True,
+    durable=True,
+    batch_publish=True,
+)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import statistics
 import sys
 import threading
 import time
@@ -16,10 +15,9 @@ from typing import Any
 from uuid import uuid4
 
 from embedded import BODY, HEADERS, cpu_seconds
+from figures import Figures, Spent, percentiles
 
 from kombu import Connection, Queue
-
-Figures = dict[str, float]
 
 
 class Bench:
@@ -43,27 +41,38 @@ class Bench:
 
     def publish(self, count: int = 3_000) -> Figures:
         with self.connect() as connection:
-            took = self.fill(connection, count)
+            self.queue(connection.default_channel).declare()
+            spent = Spent()
+            self.fill(connection, count)
+            figures = spent.figures("publish/s", "publish cpu us/message", count)
             self.queue(connection.default_channel).delete()
-        return {"publish/s": count / took}
+        return figures
 
     def confirmed(self, count: int = 2_000) -> Figures:
+        took = []
         with self.connect(confirm_publish=True) as connection:
-            took = self.fill(connection, count)
+            producer = connection.Producer(serializer="json")
+            self.queue(connection.default_channel).declare()
+            spent = Spent()
+            for _ in range(count):
+                begin = time.perf_counter()
+                producer.publish(BODY, headers=HEADERS, routing_key=self.queue.name)
+                took.append((time.perf_counter() - begin) * 1e3)
+            figures = spent.figures("confirmed publish/s", "confirmed cpu us/message", count)
             self.queue(connection.default_channel).delete()
-        return {"confirmed publish/s": count / took}
+        return {**figures, **percentiles(took, "confirmed")}
 
     def batch(self, count: int = 20_000, single: int = 1_000) -> Figures:
         with self.connect() as connection:
             alone = self.fill(connection, single) / single
             producer = connection.Producer(serializer="json")
-            begin = time.perf_counter()
+            spent = Spent()
             with producer.batch():
                 for _ in range(count):
                     producer.publish(BODY, headers=HEADERS, routing_key=self.queue.name)
-            took = time.perf_counter() - begin
+            figures = spent.figures("batch publish/s", "batch cpu us/message", count)
             self.queue(connection.default_channel).delete()
-        return {"batch publish/s": count / took, "batch / single": count / took * alone}
+        return {**figures, "batch / single": figures["batch publish/s"] * alone}
 
     def consume(self, count: int = 5_000, prefetch: int = 100) -> Figures:
         with self.connect() as connection:
@@ -75,15 +84,15 @@ class Bench:
                 seen += 1
                 message.ack()
 
-            before, begin = cpu_seconds(), time.perf_counter()
+            spent = Spent()
             with connection.Consumer(
                 [self.queue], on_message=receive, accept=["json"], prefetch_count=prefetch
             ):
                 while seen < count:
                     connection.drain_events(timeout=20)
-            took, spent = time.perf_counter() - begin, cpu_seconds() - before
+                figures = spent.figures("consume+ack/s", "cpu us/message", count)
             self.queue(connection.default_channel).delete()
-        return {"consume+ack/s": count / took, "cpu us/message": spent / count * 1e6}
+        return figures
 
     def latency(self, count: int = 200) -> Figures:
         ready, arrived, stamps = threading.Event(), threading.Event(), []
@@ -113,8 +122,7 @@ class Bench:
                 arrived.wait(10)
             thread.join(10)
             self.queue(connection.default_channel).delete()
-        stamps.sort()
-        return {"p50 ms": statistics.median(stamps), "p99 ms": stamps[int(len(stamps) * 0.99)]}
+        return percentiles(stamps)
 
     def idle(self, seconds: float = 10.0) -> Figures:
         with self.connect() as connection, connection.Consumer([self.queue], callbacks=[print]):

@@ -9,11 +9,12 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from amqp.exceptions import NotFound
 
-from kombu.transport.features import Features
+from kombu.transport.features import SHARED_STORE
 from kombu.transport.SQS.batches import Entry, send_all
 from kombu.transport.SQS.body import READY_AT, read_body, send_options, with_ready_at, write_body
 from kombu.transport.SQS.clients import Clients
@@ -56,20 +57,11 @@ class SQSStore(Store):
         clients: closed by this store.
     """
 
-    features = Features(
-        priority=True,
-        message_ttl=True,
-        queue_expiry=True,
-        max_length=True,
+    features = replace(
+        SHARED_STORE,
         max_length_bytes=False,
-        dead_letter=True,
-        delay=True,
-        mandatory=True,
-        confirms=True,
-        leases=True,
-        batch_publish=True,
-        shared=True,
-        durable=True,
+        ordered=False,
+        shared_topology=False,
         event_loop=True,
         unicode_names=False,
         purge_spares_held=False,

@@ -12,6 +12,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from threading import Lock
 from typing import Any
@@ -21,7 +22,7 @@ from bson import ObjectId
 from pymongo import DeleteMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from kombu.transport.features import Features
+from kombu.transport.features import SHARED_STORE
 from kombu.transport.mongodb.database import DELIVERY_ORDER, BrokerDatabase, Document
 from kombu.transport.mongodb.errors import ERRORS
 from kombu.transport.mongodb.wake import Waker
@@ -52,22 +53,9 @@ class MongoStore(Store):
         waker: tells when something was put.
     """
 
-    features = Features(
-        priority=True,
-        message_ttl=True,
-        queue_expiry=True,
-        max_length=True,
+    features = replace(
+        SHARED_STORE,
         max_length_bytes=False,
-        dead_letter=True,
-        delay=True,
-        mandatory=True,
-        confirms=True,
-        leases=True,
-        ordered=True,
-        batch_publish=True,
-        shared=True,
-        shared_topology=True,
-        durable=True,
         native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = 100

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from threading import Lock
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from amqp.exceptions import ChannelError
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from kombu.transport.features import Features
+from kombu.transport.features import SHARED_STORE
 from kombu.transport.pgmq.database import PgmqDatabase
 from kombu.transport.pgmq.listen import InsertNotices
 from kombu.transport.pgmq.names import queue_name, table_name
@@ -50,19 +51,10 @@ class PgmqStore(Store):
         database: the broker's; this store closes it.
     """
 
-    features = Features(
-        message_ttl=True,
-        queue_expiry=True,
-        dead_letter=True,
-        delay=True,
-        mandatory=True,
-        confirms=True,
-        leases=True,
-        ordered=True,
-        shared=True,
-        shared_topology=True,
-        durable=True,
-        batch_publish=True,
+    features = replace(
+        SHARED_STORE,
+        priority=False,
+        max_length=False,
         native=frozenset({"delay", "leases"}),
     )
     claim_window = 100
@@ -78,7 +70,7 @@ class PgmqStore(Store):
         self._pid = os.getpid()
         interval = options.poll_interval_ms / 1000
         self.waker = Waker(
-            InsertNotices(database)
+            InsertNotices(database, self._has_work)
             if options.use_notify
             else Polling(self._has_work, lambda: interval)
         )

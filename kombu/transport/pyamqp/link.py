@@ -308,6 +308,11 @@ class TLSLink(LinkMixin, amqp_transport.SSLTransport):
         except ssl.SSLWantReadError:
             self._wants_read = True
             return 0
+        except OSError:
+            with suppress(ssl.SSLWantReadError, ssl.SSLEOFError):
+                # A peer that refuses our certificate says so before it closes.
+                self.sock.recv(1)
+            raise
 
 
 def Link(host: str, connect_timeout: float | None = None, ssl: Any = False, **options: Any) -> Any:

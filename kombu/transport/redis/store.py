@@ -6,10 +6,11 @@ import logging
 import os
 import random
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 from redis import exceptions
 
-from kombu.transport.features import Features
+from kombu.transport.features import SHARED_STORE
 from kombu.transport.redis.claiming import ClaimVerbs
 from kombu.transport.redis.errors import mapped
 from kombu.transport.redis.puts import PutVerbs
@@ -21,23 +22,9 @@ logger = logging.getLogger("kombu.transport.redis")
 #: Most seconds that signing off may take.
 _LEAVING = 2.0
 
-FEATURES = Features(
-    exchange_types=frozenset({"direct", "topic", "fanout", "headers"}),
-    priority=True,
-    message_ttl=True,
-    queue_expiry=True,
-    max_length=True,
-    dead_letter=True,
-    delay=True,
-    mandatory=True,
-    confirms=True,
-    leases=True,
-    ordered=True,
-    shared=True,
-    shared_topology=True,
-    durable=True,
+FEATURES = replace(
+    SHARED_STORE,
     event_loop=True,
-    batch_publish=True,
     native=frozenset({"delay", "max_length"}),
 )
 

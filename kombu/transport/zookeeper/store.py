@@ -12,11 +12,12 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from kazoo.exceptions import KazooException, NoNodeError
 
-from kombu.transport.features import Features
+from kombu.transport.features import SHARED_STORE
 from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import (
     Claim,
@@ -49,22 +50,9 @@ class ZookeeperStore(Store):
         session: started; this store stops it.
     """
 
-    features = Features(
-        priority=True,
-        message_ttl=True,
-        queue_expiry=True,
-        max_length=True,
+    features = replace(
+        SHARED_STORE,
         max_length_bytes=False,
-        dead_letter=True,
-        delay=True,
-        mandatory=True,
-        confirms=True,
-        leases=True,
-        ordered=True,
-        batch_publish=True,
-        shared=True,
-        shared_topology=True,
-        durable=True,
         native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = 50
