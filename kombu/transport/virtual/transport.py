@@ -26,7 +26,7 @@ from kombu.transport.virtual.state import BrokerState
 from kombu.transport.virtual.store import Fanout, Store
 from kombu.transport.virtual.topology import Topology
 from kombu.utils.loggers import get_logger
-from kombu.utils.scheduling import FairCycle
+from kombu.utils.scheduling import FairCycle, round_robin_cycle
 
 logger = get_logger(__name__)
 
@@ -106,6 +106,10 @@ class Transport(base.Transport):
         """
         return Topology(vhost=self._vhost())
 
+    def create_cycle(self) -> Any:
+        """In which order queues are served: a cycle of :mod:`kombu.utils.scheduling`."""
+        return round_robin_cycle()
+
     def create_fanout(self, store: Store) -> Fanout | None:
         """The backend's publish/subscribe, if it has one; otherwise queues get copies.
 
@@ -148,7 +152,7 @@ class Transport(base.Transport):
         self.bounds = Bounds(store, self.topology) if store is not None and emulated else None
         target = MissingHooks() if store is None else store
         self.keeper = LeaseKeeper(target, self.options.max_hold)
-        self.dispatcher = Dispatcher(target, self.keeper)
+        self.dispatcher = Dispatcher(target, self.keeper, self.create_cycle())
 
     def close_connection(self, connection: Any) -> None:
         """Close all channels, delete exclusive queues, and leave the backend."""
