@@ -2,9 +2,9 @@
 
 ``python -m t.kills sqla+sqlite:////tmp/trial.db --options '{"lease": 2}' --kills 60``
 
-With ``--published`` the consumers are those of the published package: what it loses is the
-measure. Messages are sent and counted by this checkout either way. Consumers write a message's number to a file of their own before they acknowledge it. A message
-that no consumer ever wrote down is lost.
+Consumers write a message's number to a file of their own before they acknowledge it. A message
+that no consumer ever wrote down is lost. With ``--published`` the consumers are those of the
+published package; messages are sent and counted by this checkout either way.
 """
 
 from __future__ import annotations

@@ -75,7 +75,9 @@ class SQSStore(Store):
         self.queues = Queues(clients, options)
         self.steps = PrioritySteps()
         self.lease = options.lease_seconds
-        self.polls = LongPolls(self._receive, options.wait_time_seconds, self.lease / 3)
+        self.polls = LongPolls(
+            self._receive, options.wait_time_seconds, self.lease / 3, self._return_late
+        )
         self._dead_lettered_above: set[str] = set()
         self._limit = LARGEST_RECEIVE
         self._evented = False
@@ -240,6 +242,13 @@ class SQSStore(Store):
         stale = self.polls.take_stale()
         if stale:
             self.settle(releases=stale)
+
+    def _return_late(self, claims: list[Claim]) -> None:
+        """A poll that outlived its connection brought these; else they stay leased in vain."""
+        try:
+            self.settle(releases=claims)
+        except (*ERRORS.connection_errors, *ERRORS.channel_errors) as exc:
+            logger.warning("%d message(s) return when their lease ends: %s", len(claims), exc)
 
     # ---- settling
 
