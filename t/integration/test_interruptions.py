@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import pymongo
 import pytest
 
 from kombu import Connection, Queue
@@ -161,10 +162,21 @@ def test_mongodb_cut_off(
     under_load: Callable[..., None],
     cut: Callable[[str], tuple[int, Interrupt]],
 ) -> None:
-    """What a client sees of a primary that steps down: its connections end, none is to be had."""
     port, interrupt = cut(servers.env("mongodb")["MONGODB_URL"])
     url = f"mongodb://127.0.0.1:{port}/cuts_{uuid4().hex[:8]}?directConnection=true"
     under_load(url, {"lease": 3}, interrupt)
+
+
+@pytest.mark.server("mongodb")
+def test_mongodb_steps_down(servers: Servers, under_load: Callable[..., None]) -> None:
+    """SecantusDB is alone: after the step-down there is no primary until it is one again."""
+    url = servers.env("mongodb")["MONGODB_URL"].rpartition("/")[0]
+
+    def step_down() -> None:
+        with pymongo.MongoClient(url) as client:
+            client.admin.command({"replSetStepDown": 2, "force": True})
+
+    under_load(f"{url}/steps_{uuid4().hex[:8]}", {"lease": 3}, step_down)
 
 
 @pytest.mark.server("zookeeper")

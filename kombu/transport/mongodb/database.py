@@ -54,6 +54,7 @@ class BrokerDatabase:
         self.messages.create_index(DELIVERY_ORDER, background=True)
         self.messages.create_index("held.until", sparse=True)
         self.messages.create_index("held.receipt", sparse=True)
+        self.messages.create_index("held.delayed", sparse=True)
         self.broadcast.create_index("queue")
         self.routing.create_index([("queue", ASCENDING), ("exchange", ASCENDING)])
         self.routing.create_index("exchange")
