@@ -68,6 +68,7 @@ class SQSStore(Store):
         native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = LARGEST_RECEIVE
+    quick = False
 
     def __init__(self, clients: Clients, options: SQSOptions) -> None:
         self.clients = clients

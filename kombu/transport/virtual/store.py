@@ -133,6 +133,10 @@ class Store(ABC):
     #: How many messages one claim may take for a consumer without a prefetch limit.
     claim_window: int = 1
 
+    #: Whether a round trip is short enough for an event loop to make it itself; else settling
+    #: and renewing are left to the keeper's thread, and ``claim`` asks nobody after ``arm``.
+    quick: bool = True
+
     # ---- queues
 
     @abstractmethod
