@@ -162,6 +162,13 @@ class Store(ABC):
     def purge(self, queue: str) -> int:
         """Drop the ready messages, leave the claimed ones, and return how many went."""
 
+    def body_bytes(self, queue: str) -> int | None:
+        """Sum of the ready messages' sizes (``policy.size_of``); ``None``: the backend can't say.
+
+        For stores whose maximum length the virtual layer keeps.
+        """
+        return None
+
     def queue_names(self) -> Sequence[str] | None:
         """Names of all queues, of other clients too; ``None`` where they can't be listed."""
         return None
