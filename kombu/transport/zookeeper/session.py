@@ -14,6 +14,7 @@ from kazoo.exceptions import NodeExistsError, NoNodeError
 from kombu.transport.zookeeper.errors import ERRORS
 from kombu.transport.zookeeper.paths import Paths
 from kombu.transport.zookeeper.watching import Watch, WatchedReads
+from kombu.utils.deadlines import time_left
 
 
 class Session:
@@ -73,8 +74,9 @@ class Session:
             return self.owner
 
     def call(self, pending: Any) -> Any:
-        """Wait for an asynchronous result of the client, no longer than the limit."""
-        return pending.get(timeout=self.limit)
+        """Wait for an asynchronous result of the client, no longer than the limits."""
+        left = time_left()
+        return pending.get(timeout=self.limit if left is None else min(left, self.limit))
 
     def create(self, path: str, data: bytes = b"") -> bool:
         """Make a persistent node; whether it was not there before."""
