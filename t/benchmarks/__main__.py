@@ -17,9 +17,9 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from t.benchmarks.calls import CountingProxy
 from t.benchmarks.embedded import SCENARIOS
 from t.peers import measure, our_python, published_python
+from t.services.awsproxy import AWSProxy
 from t.services.pool import Servers, named
 
 HERE = Path(__file__).parent
@@ -94,7 +94,7 @@ def run_client(client: str, needed: tuple[str, ...], scenario: str, url: str) ->
 
 def run_counted(python: str, scenario: str, endpoint: str) -> Figures:
     """Run a scenario on SQS, its API calls counted."""
-    with CountingProxy(endpoint) as proxy:
+    with AWSProxy(endpoint) as proxy:
         url = f"sqs://key:secret@{proxy.endpoint.rpartition('/')[2]}//"
         options = {
             "endpoint_url": proxy.endpoint,

@@ -9,7 +9,6 @@ from t.services.programs import need, which
 from t.services.readiness import tcp_ready
 from t.services.service import Service
 
-
 LEADER = b"Mode: leader"
 
 

@@ -260,7 +260,12 @@ class SQSStore(Store):
         rejects: Sequence[Claim] = (),
     ) -> None:
         done, back = [*acks], [*releases]
+        later: dict[int, list[Claim]] = defaultdict(list)
         for claim in rejects:
+            pause = self._backoff(claim)
+            if pause is not None:
+                later[pause].append(claim)
+                continue
             own_policy = claim.queue not in self._dead_lettered_above
             redriven = own_policy and self.queues.has_redrive_policy(claim.receipt.source)
             (back if redriven else done).append(claim)
@@ -268,8 +273,22 @@ class SQSStore(Store):
             self._delete(unsettled(done))
         with suppress(NotFound):
             self._change_visibility(unsettled(back), 0)
-        for claim in (*done, *back):
+        for pause, claims in later.items():
+            with suppress(NotFound):
+                self._change_visibility(unsettled(claims), pause)
+        for claim in (*acks, *releases, *rejects):
             claim.receipt.settled = True
+
+    def _backoff(self, claim: Claim) -> int | None:
+        """Seconds until a rejected task may be tried again, by its predefined queue's policy."""
+        definition = self.options.predefined_queues.get(claim.queue)
+        policy = definition.get("backoff_policy") if definition else None
+        headers = claim.message.get("headers") or {}
+        if not policy or headers.get("task") not in (definition or {}).get("backoff_tasks", ()):
+            return None
+        times = claim.deliveries + 1
+        pause = policy.get(times, policy.get(str(times)))
+        return None if pause is None else min(int(pause), LONGEST_VISIBILITY)
 
     def renew(self, claims: Sequence[Claim]) -> None:
         with suppress(NotFound):
