@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
+from kombu.transport.SQS.errors import Throttled
 from kombu.transport.virtual.store import Claim
 
 logger = logging.getLogger(__name__)
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 Receive = Callable[[str, int, int], list[Claim]]
 LARGEST_RECEIVE = 10
 MOST_POLLS = 16
+#: Seconds between two polls of a queue whose requests are refused for their number.
+LONGEST_BACKOFF = 20.0
 
 
 class LongPolls:
@@ -50,6 +54,8 @@ class LongPolls:
         self._closed = False
         #: Seconds of a queue's last poll, while all of them came back empty.
         self._lengths: dict[str, int] = {}
+        self._throttled: dict[str, int] = {}
+        self._closing = threading.Event()
         self._orders: SimpleQueue[tuple[str, int, int] | None] = SimpleQueue()
         self._workers = 0
         self._idle_workers = 0
@@ -135,6 +141,9 @@ class LongPolls:
         error: Exception | None = None
         try:
             claims = self.receive(queue, limit, wait)
+            self._throttled.pop(queue, None)
+        except Throttled as exc:
+            self._back_off(queue, exc)
         except Exception as exc:  # noqa: BLE001 - handed on to the thread that waits
             error = exc
         with self._condition:
@@ -154,6 +163,13 @@ class LongPolls:
             self.give_back(claims)
         elif claims or error is not None:
             self._ring()
+
+    def _back_off(self, queue: str, exc: Throttled) -> None:
+        """Keep the queue's poll busy for a while, the longer the more often it was refused."""
+        times = self._throttled[queue] = self._throttled.get(queue, 0) + 1
+        pause = random.uniform(0.5, 1) * min(LONGEST_BACKOFF, 0.1 * 2**times)
+        logger.warning("polling queue %r again in %.1f seconds: %s", queue, pause, exc)
+        self._closing.wait(pause)
 
     def wait(self, queues: Sequence[str], limit: int, timeout: float | None) -> bool:
         """Poll until a queue has something; an error of a poll is raised here."""
@@ -218,6 +234,7 @@ class LongPolls:
         with self._condition:
             self._closed = True
             self._condition.notify_all()
+        self._closing.set()
         if os.getpid() != self._pid:
             return
         for _ in range(self._workers):

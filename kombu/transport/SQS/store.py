@@ -7,18 +7,19 @@ import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from amqp.exceptions import NotFound
+from amqp.exceptions import ConsumerCancelled, NotFound
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.SQS.batches import Entry, send_all
 from kombu.transport.SQS.body import READY_AT, read_body, send_options, with_ready_at, write_body
 from kombu.transport.SQS.clients import Clients
-from kombu.transport.SQS.errors import ERRORS
+from kombu.transport.SQS.errors import ERRORS, Throttled
 from kombu.transport.SQS.names import is_fifo
 from kombu.transport.SQS.options import SQSOptions
 from kombu.transport.SQS.polling import LARGEST_RECEIVE, LongPolls
@@ -29,6 +30,8 @@ from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
 logger = logging.getLogger(__name__)
 
 LONGEST_VISIBILITY = 43_200
+
+Sent = TypeVar("Sent")
 
 
 class MessageTooLarge(ValueError):
@@ -134,15 +137,31 @@ class SQSStore(Store):
         by_source: dict[str, list[int]] = defaultdict(list)
         for index, put in enumerate(puts):
             by_source[self.steps.source(put.queue, put.priority)].append(index)
+        if len(puts) == 1:
+            (source,) = by_source
+            entry = self._entry(source, puts[0])
+            self._again_if_deleted(source, lambda: self._send_one(source, entry))
+            return
         failed: dict[int, BaseException] = {}
         for source, indices in by_source.items():
-            entries = {index: self._entry(source, puts[index]) for index in indices}
-            if len(puts) == 1:
-                self._send_one(source, entries[indices[0]])
-            else:
-                failed.update(self._send_many(source, entries))
+            entries: dict[int, Entry] = {}
+            for index in indices:
+                try:
+                    entries[index] = self._entry(source, puts[index])
+                except MessageTooLarge as exc:
+                    failed[index] = exc
+            failed.update(self._again_if_deleted(source, partial(self._send_many, source, entries)))
         if failed:
             raise PartialPutError(failed)
+
+    def _again_if_deleted(self, source: str, send: Callable[[], Sent]) -> Sent:
+        """Make the queue anew, once, if it was deleted behind our back."""
+        try:
+            return send()
+        except NotFound:
+            self.queues.forget(source)
+            self.queues.ensure(source)
+            return send()
 
     def _entry(self, source: str, put: Put) -> Entry:
         fifo = is_fifo(self.queues.ensure(source))
@@ -181,7 +200,11 @@ class SQSStore(Store):
                 if self.polls.was_just_empty(source):
                     break
                 wanted = min(limit - len(claims), LARGEST_RECEIVE)
-                received = self._receive(source, wanted, 0)
+                try:
+                    received = self._receive(source, wanted, 0)
+                except Throttled as exc:
+                    logger.warning("asking less often: %s", exc)
+                    break
                 claims += received
                 if len(received) < wanted:
                     break
@@ -196,14 +219,18 @@ class SQSStore(Store):
         url = self.queues.find(source)
         if url is None:
             return []
-        with ERRORS.mapped(f"receive from queue {source!r}"):
-            answer = self.clients.sqs(source).receive_message(
-                QueueUrl=url,
-                MaxNumberOfMessages=limit,
-                WaitTimeSeconds=wait,
-                VisibilityTimeout=math.ceil(self.lease or 0),
-                **self._attributes(),
-            )
+        try:
+            with ERRORS.mapped(f"receive from queue {source!r}"):
+                answer = self.clients.sqs(source).receive_message(
+                    QueueUrl=url,
+                    MaxNumberOfMessages=limit,
+                    WaitTimeSeconds=wait,
+                    VisibilityTimeout=math.ceil(self.lease or 0),
+                    **self._attributes(),
+                )
+        except NotFound as exc:
+            self.queues.forget(source)
+            raise ConsumerCancelled(f"queue {source!r} was deleted") from exc
         claims = [self._to_claim(source, url, raw) for raw in answer.get("Messages", ())]
         return [claim for claim in claims if claim is not None]
 
