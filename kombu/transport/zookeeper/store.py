@@ -29,6 +29,7 @@ from kombu.transport.virtual.store import (
 )
 from kombu.transport.zookeeper.errors import ERRORS
 from kombu.transport.zookeeper.listing import Listing
+from kombu.transport.zookeeper.moves import Move, Moves
 from kombu.transport.zookeeper.paths import ClaimName, DelayedName, Paths
 from kombu.transport.zookeeper.session import Session
 from kombu.utils.json import dumps
@@ -55,7 +56,7 @@ class ZookeeperStore(Store):
         max_length_bytes=False,
         native=frozenset({"priority", "delay", "leases"}),
     )
-    claim_window = 50
+    claim_window = 100
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -64,6 +65,8 @@ class ZookeeperStore(Store):
         self._interrupted = False
         self._listings: dict[str, Listing] = {}
         self._holdings = itertools.count()
+        self._claiming = Moves(session)
+        self._settling = Moves(session)
         self._orphans_stale = True
         self._delayed_stale = True
         self._next_due = float("inf")
@@ -168,19 +171,19 @@ class ZookeeperStore(Store):
         client, source = self.session.client, self.paths.queue(queue)
         owner = self.session.ensure_owner()
         reads = [client.get_async(f"{source}/{name}") for name in names]
-        moves: list[tuple[str, bytes, Any]] = []
+        moves: list[Move] = []
         for name, read in zip(names, reads, strict=True):
             found = self.session.outcome(read)
             if isinstance(found, Exception):
                 continue  # another consumer has it
             held_as = ClaimName(queue, name, f"{next(self._holdings):x}")
             path = f"{self.paths.claims}/{owner}/{held_as}"
-            moves.append((path, found[0], self._move(f"{source}/{name}", path, found[0])))
-        return [
-            claim
-            for path, data, move in moves
-            if moved(self.session.call(move)) and (claim := self._to_claim(queue, path, data))
-        ]
+            moves.append(Move(f"{source}/{name}", path, found[0]))
+        if not moves:
+            return []
+        ours = zip(moves, self._claiming.carry_out(moves), strict=True)
+        claims = (self._to_claim(queue, str(each.target), each.data) for each, done in ours if done)
+        return [claim for claim in claims if claim is not None]
 
     def _move(self, source: str, target: str, data: bytes) -> Any:
         transaction = self.session.client.transaction()
@@ -204,13 +207,13 @@ class ZookeeperStore(Store):
         releases: Sequence[Claim] = (),
         rejects: Sequence[Claim] = (),
     ) -> None:
-        client = self.session.client
         with ERRORS.mapped(f"settle {len(acks) + len(releases) + len(rejects)} message(s)"):
-            pending = [client.delete_async(claim.receipt) for claim in (*acks, *rejects)]
-            pending += [
+            pending = [
                 self._give_back(claim.receipt, claim.message, claim.deliveries)
                 for claim in releases
             ]
+            if done := [Move(claim.receipt, None, b"") for claim in (*acks, *rejects)]:
+                self._settling.carry_out(done)
             for result in pending:
                 self.session.outcome(result)
         if releases:
@@ -318,8 +321,3 @@ class ZookeeperStore(Store):
 
     def close(self) -> None:
         self.session.stop()
-
-
-def moved(results: Sequence[Any]) -> bool:
-    """Whether all parts of a transaction were carried out."""
-    return not any(isinstance(result, Exception) for result in results)
