@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from bson import ObjectId
 from pymongo import DeleteMany, UpdateOne
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.mongodb.database import DELIVERY_ORDER, BrokerDatabase, Document
@@ -139,7 +139,12 @@ class MongoStore(Store):
         documents = [self._document(put) for put in puts]
         with ERRORS.mapped(f"put {len(documents)} message(s)"):
             try:
-                self.broker.messages.insert_many(documents, ordered=True)
+                if len(documents) == 1:
+                    self.broker.messages.insert_one(documents[0])
+                else:
+                    self.broker.messages.insert_many(documents, ordered=True)
+            except DuplicateKeyError:
+                logger.debug("stored by an earlier attempt whose answer was lost")
             except BulkWriteError as exc:
                 self._report(exc, len(documents))
         self.waker.ring()
