@@ -25,6 +25,7 @@ from kombu.transport.SQS.options import SQSOptions
 from kombu.transport.SQS.polling import LARGEST_RECEIVE, LongPolls
 from kombu.transport.SQS.priority import PrioritySteps
 from kombu.transport.SQS.queues import SMALLEST_LIMIT, Queues
+from kombu.transport.virtual.errors import MessageTooLarge, message_too_large
 from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
 
 logger = logging.getLogger(__name__)
@@ -32,10 +33,6 @@ logger = logging.getLogger(__name__)
 LONGEST_VISIBILITY = 43_200
 
 Sent = TypeVar("Sent")
-
-
-class MessageTooLarge(ValueError):
-    """A message is larger than its queue takes."""
 
 
 class Receipt:
@@ -168,9 +165,7 @@ class SQSStore(Store):
         body = write_body(with_ready_at(put, fifo), self.options.sqs_base64_encoding)
         size = len(body.encode())
         if size > SMALLEST_LIMIT and size > (limit := self.queues.size_limit(source)):
-            raise MessageTooLarge(
-                f"message of {size} bytes for queue {put.queue!r}: SQS takes {limit} at most"
-            )
+            raise message_too_large(size, put.queue, limit, "SQS")
         return {"MessageBody": body, **send_options(put, fifo)}
 
     def _send_one(self, source: str, entry: Entry) -> None:

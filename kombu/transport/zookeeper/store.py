@@ -19,6 +19,7 @@ from kazoo.exceptions import KazooException, NoNodeError
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.virtual.envelope import parse
+from kombu.transport.virtual.errors import message_too_large
 from kombu.transport.virtual.store import (
     Claim,
     Envelope,
@@ -38,10 +39,6 @@ logger = logging.getLogger(__name__)
 
 #: The server refuses a request above this (``jute.maxbuffer``), less what is not the message.
 LARGEST_MESSAGE = 1_048_575 - 4_096
-
-
-class MessageTooLarge(ValueError):
-    """A message does not fit into a znode."""
 
 
 class ZookeeperStore(Store):
@@ -114,10 +111,7 @@ class ZookeeperStore(Store):
         data = [dumps(put.message).encode() for put in puts]
         for put, text in zip(puts, data, strict=True):
             if len(text) > LARGEST_MESSAGE:
-                raise MessageTooLarge(
-                    f"message of {len(text)} bytes for queue {put.queue!r}: ZooKeeper takes "
-                    f"{LARGEST_MESSAGE} at most"
-                )
+                raise message_too_large(len(text), put.queue, LARGEST_MESSAGE, "ZooKeeper")
         with ERRORS.mapped(f"put {len(puts)} message(s)"):
             # One session's requests are carried out in order, so that they needn't be waited
             # for one by one.

@@ -18,10 +18,10 @@ from kombu.mixins import ConsumerMixin
 from kombu.testing.faults import FaultProxy
 from t.services.pool import Servers
 
-pytestmark = [pytest.mark.server("zookeeper"), pytest.mark.timeout(90)]
-
 #: 100,000 were seen; fewer where every run has to fill them in.
 ENTRIES = int(os.environ.get("KOMBU_TEST_ENTRIES", "3000"))
+
+pytestmark = [pytest.mark.server("zookeeper"), pytest.mark.timeout(90 + ENTRIES / 100)]
 
 
 @pytest.fixture
