@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
@@ -36,7 +35,8 @@ class Message:
         accept: content types that may be deserialized; ``None`` means the enabled ones.
         channel: the channel it came over.
 
-    What goes wrong with encoding or decompressing the body is kept in :attr:`errors`.
+    What goes wrong with decompressing or encoding the body is kept in :attr:`errors` as a
+    :exc:`~kombu.exceptions.DecodeError`, chained to its cause; :meth:`decode` raises it.
     """
 
     MessageStateError = MessageStateError
@@ -71,7 +71,7 @@ class Message:
         channel: Any = None,
         **kwargs: Any,
     ) -> None:
-        #: What went wrong when the message was made: tuples as of :func:`sys.exc_info`.
+        #: What went wrong when the message was made: tuples like those of :func:`sys.exc_info`.
         self.errors: list[Any] = []
         self.channel = channel
         self.delivery_tag = delivery_tag
@@ -92,13 +92,20 @@ class Message:
         if compression:
             try:
                 self.body = decompress(self.body, compression)
-            except Exception:  # noqa: BLE001 - kept
-                self.errors.append(sys.exc_info())
+            except Exception as exc:  # noqa: BLE001 - kept
+                self._keep_error(f"decompressed ({compression})", exc)
         if postencode and isinstance(self.body, str):
             try:
                 self.body = self.body.encode(postencode)
-            except Exception:  # noqa: BLE001 - kept
-                self.errors.append(sys.exc_info())
+            except Exception as exc:  # noqa: BLE001 - kept
+                self._keep_error(f"encoded ({postencode})", exc)
+
+    def _keep_error(self, what: str, exc: Exception) -> None:
+        error = exc
+        if not isinstance(exc, DecodeError):
+            error = DecodeError(f"the body could not be {what}: {_named(exc)}: {exc}")
+            error.__cause__ = exc
+        self.errors.append((type(error), error, exc.__traceback__))
 
     def ack(self, multiple: bool = False) -> None:
         """Acknowledge: the broker may forget the message.
@@ -199,7 +206,7 @@ class Message:
         exc = _exception_of(self.errors[0])
         if isinstance(exc, DecodeError):
             return exc
-        error = DecodeError(f"the body could not be decompressed: {type(exc).__name__}: {exc}")
+        error = DecodeError(f"the body could not be read: {_named(exc)}: {exc}")
         error.__cause__ = exc
         return error
 
@@ -214,7 +221,7 @@ class Message:
 
     def _reraise_error(self, callback: Callable[..., Any] | None = None) -> None:
         """Raise the first of :attr:`errors`, or hand it to ``callback(message, exception)``."""
-        exc = _exception_of(self.errors[0])
+        exc = self._decode_error()
         if callback is None:
             raise exc
         callback(self, exc)
@@ -240,6 +247,12 @@ def _exception_of(error: Any) -> BaseException:
     """The exception of what :func:`sys.exc_info` returned, or of itself."""
     found: BaseException = error[1] if isinstance(error, tuple) else error
     return found
+
+
+def _named(exc: BaseException) -> str:
+    """Its class, with the module: ``error`` alone says little (zlib)."""
+    kind = type(exc)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def _with_broken_pipe(errors: Any) -> tuple[type[BaseException], ...]:

@@ -169,7 +169,7 @@ class Connection(TransportFace, Offspring, ConnectionParameters):
         reraising = self._reraise_as_library_errors if reraise_as_library_errors else nullcontext
         with limited(timeout), reraising():
             return retry_over_time(
-                self._connect_once,
+                self._connection_factory,
                 self.recoverable_connection_errors,
                 errback=on_error,
                 max_retries=max_retries,
@@ -180,7 +180,8 @@ class Connection(TransportFace, Offspring, ConnectionParameters):
                 timeout=time_left(),
             )
 
-    def _connect_once(self) -> Any:
+    def _connection_factory(self) -> Any:
+        """One attempt to connect; oslo.messaging's tests replace this."""
         with self._lock:
             if not self.connected:
                 self.declared_entities.clear()
@@ -220,7 +221,10 @@ class Connection(TransportFace, Offspring, ConnectionParameters):
         """The driver's connection, made when need be; ``None`` after :meth:`release`."""
         if self._closed:
             return None
-        return self._connection if self.connected else self.connect()
+        connection = self._connection
+        if connection is not None and self.transport.verify_connection(connection):
+            return connection
+        return self.connect()
 
     @property
     def default_channel(self) -> Any:

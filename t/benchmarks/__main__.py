@@ -45,6 +45,8 @@ BROKERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "SQS_URL",
         ("publish", "consume", "latency", "idle", "calls", "calls_one_by_one", "idle_calls"),
     ),
+    "etcd": ("etcd", "ETCD_URL", ("publish", "consume", "latency", "idle")),
+    "consul": ("consul", "CONSUL_URL", ("publish", "consume", "latency", "idle")),
 }
 
 

@@ -54,3 +54,13 @@ def test_pyro(servers: Servers, tmp_path: Path) -> None:
 @pytest.mark.server("nats")
 def test_nats(servers: Servers, tmp_path: Path) -> None:
     run(f"{servers.env('nats')['NATS_URL']}/kills-{uuid4().hex[:8]}", {"lease": 2}, tmp_path)
+
+
+@pytest.mark.server("etcd")
+def test_etcd(servers: Servers, tmp_path: Path) -> None:
+    run(servers.env("etcd")["ETCD_URL"], {"lease": 2}, tmp_path)
+
+
+@pytest.mark.server("consul")
+def test_consul(servers: Servers, tmp_path: Path) -> None:
+    run(servers.env("consul")["CONSUL_URL"], {"lease": 2}, tmp_path)

@@ -70,7 +70,7 @@ class PgmqStore(Store):
         self._pid = os.getpid()
         interval = options.poll_interval_ms / 1000
         self.waker = Waker(
-            InsertNotices(database)
+            InsertNotices(database, self._has_work)
             if options.use_notify
             else Polling(self._has_work, lambda: interval)
         )

@@ -97,14 +97,19 @@ class SqlStore(Store):
     def _source(self, polling_interval: Callable[[], float]) -> Source:
         engine = self.database.engine
         if self.announcer is not None and engine.driver in DRIVERS:
-            return Listening(self.database, self.announcer.channel, engine.driver)
+            return Listening(
+                self.database, self.announcer.channel, engine.driver, self._endings.within
+            )
         path = engine.url.database or ""
         if self.database.name == "sqlite" and not path.startswith("file:"):
-            return FileTimes(path, polling_interval)
+            return FileTimes(path, polling_interval, self._endings.within)
         return Polling(self._has_work, polling_interval)
 
     def _has_work(self, queues: Sequence[str]) -> bool:
-        return bool(self.queues.ready(queues))
+        if self.queues.ready(queues):
+            return True
+        self._endings.within(self._until_ending())  # nobody tells us of others' delays
+        return False
 
     # ---- queues
 

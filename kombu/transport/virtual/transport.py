@@ -282,7 +282,7 @@ class Transport(base.Transport):
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Let ``loop`` deliver messages; for stores with descriptors to watch."""
-        if self.store is not None and not self._polls:
+        if self.store is not None and not _has_hooks(self.Channel):
             self.unregister_from_event_loop(connection, loop)
             self._driver = LoopDriver(self, self.store, loop)
             self._driver.start()
@@ -294,11 +294,6 @@ class Transport(base.Transport):
             driver.stop()
 
     # ---- draining
-
-    @property
-    def _polls(self) -> bool:
-        """Whether channels are drained through their hooks, message by message."""
-        return self.store is None or _has_hooks(self.Channel)
 
     def drain_events(  # type: ignore[override]
         self, connection: Any, timeout: float | None = None
@@ -312,7 +307,7 @@ class Transport(base.Transport):
             TimeoutError: (``socket.timeout``) there was none in time.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        if self._polls:
+        if self.store is None or _has_hooks(self.Channel):
             self._drain_hooks(deadline)
             return
         while not self._deliver_next():
