@@ -59,7 +59,7 @@ STORES = [
 ]
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture
 def site(
     request: pytest.FixtureRequest,
     servers: Servers,
@@ -77,6 +77,7 @@ def site(
     return make_site(broker.url, "cache+memory://", options=broker.options)
 
 
+@pytest.mark.parametrize("site", STORES, indirect=True)
 def test_tasks_control_and_shutdown(site: Site, tmp_path: Path) -> None:
     log = tmp_path / "ran"
     worker = site.worker("--concurrency", "2")
@@ -93,6 +94,7 @@ def test_tasks_control_and_shutdown(site: Site, tmp_path: Path) -> None:
     assert worker.stop() == 0
 
 
+@pytest.mark.parametrize("site", STORES[:3], indirect=True)
 def test_a_killed_workers_task_is_run_by_another(site: Site, tmp_path: Path) -> None:
     site.conf.update(task_acks_late=True, worker_prefetch_multiplier=1)
     log = tmp_path / "ran"
