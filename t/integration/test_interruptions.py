@@ -7,9 +7,7 @@ one where three would elect (SecantusDB), the network is cut instead, and the te
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,14 +17,13 @@ import pymongo
 import pytest
 
 from kombu import Connection, Queue
-from kombu.mixins import ConsumerMixin
 from kombu.testing.faults import FaultProxy
+from t.integration.amqp.load import Load
 from t.services.pool import Servers
 from t.services.zookeeper import ZooKeeperEnsemble
 
 TIMES = int(os.environ.get("KOMBU_TEST_RESTARTS", "2"))
 BETWEEN = int(os.environ.get("KOMBU_TEST_RESTARTS_MESSAGES", "50"))
-POLICY = {"max_retries": 200, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 0.5}
 PATIENCE = 60.0
 
 pytestmark = pytest.mark.timeout(120 + 60 * TIMES)
@@ -34,96 +31,27 @@ pytestmark = pytest.mark.timeout(120 + 60 * TIMES)
 Interrupt = Callable[[], None]
 
 
-class Reader(ConsumerMixin):
-    def __init__(self, connection: Connection, queue: Queue) -> None:
-        self.connection = connection
-        self.queue = queue
-        self.seen: Counter[int] = Counter()
-
-    def get_consumers(self, Consumer: Any, channel: Any) -> list[Any]:
-        return [Consumer([self.queue], callbacks=[self.handle], prefetch_count=50)]
-
-    def handle(self, body: int, message: Any) -> None:
-        self.seen[body] += 1
-        message.ack()
-
-
-class Load:
-    """One publisher that waits for each confirm, and one consumer, while a server is away.
-
-    Arguments:
-        url: of the broker; both sides connect by it.
-        options: transport options.
-    """
-
-    def __init__(self, url: str, options: dict[str, Any]) -> None:
-        self.name = f"load-{uuid4().hex[:8]}"
-        self.connections = [
-            Connection(url, transport_options=options, connect_timeout=5) for _ in range(2)
-        ]
-        self.queue = Queue(self.name, durable=True)
-        self.reader = Reader(self.connections[0], self.queue)
-        self.confirmed: list[int] = []
-        self.stop = threading.Event()
-        self.threads = [threading.Thread(target=self.reader.run, daemon=True)]
-        self.threads.append(threading.Thread(target=self.publish, daemon=True))
-
-    def publish(self) -> None:
-        producer = self.connections[1].Producer()
-        number = 0
-        while not self.stop.is_set():
-            producer.publish(number, routing_key=self.name, retry=True, retry_policy=POLICY)
-            self.confirmed.append(number)
-            number += 1
-
-    def until(self, condition: Callable[[], Any], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, f"{what} after {PATIENCE} s"
-            time.sleep(0.01)
-
-    def run(self, interrupt: Interrupt, times: int) -> None:
-        """Interrupt so often, each time after both sides went on."""
-        self.queue(self.connections[1].default_channel).declare()
-        for thread in self.threads:
-            thread.start()
-        try:
-            for _ in range(times):
-                published, read = len(self.confirmed) + BETWEEN, len(self.reader.seen) + BETWEEN
-                self.until(lambda p=published: len(self.confirmed) >= p, "publisher still")
-                self.until(lambda r=read: len(self.reader.seen) >= r, "consumer still")
-                interrupt()
-        finally:
-            self.stop.set()
-            self.threads[1].join(PATIENCE)
-        self.until(lambda: not set(self.confirmed) - self.reader.seen.keys(), "messages missing")
-        self.reader.should_stop = True
-        self.threads[0].join(PATIENCE)
-        assert not any(thread.is_alive() for thread in self.threads)
-
-    @property
-    def outcome(self) -> str:
-        twice = sum(count - 1 for count in self.reader.seen.values())
-        return f" {len(self.confirmed)} confirmed, none lost, delivered again {twice}"
-
-
 @pytest.fixture
 def under_load(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., None]]:
-    loads: list[Load] = []
+    """Runs publisher and consumer of a broker, and interrupts it so often as both went on."""
+    opened: list[Connection] = []
 
     def run(url: str, options: dict[str, Any], interrupt: Interrupt) -> None:
-        load = Load(url, options)
-        loads.append(load)
-        load.run(interrupt, TIMES)
+        def connect(**ignored: Any) -> Connection:  # what is published is confirmed anyhow
+            opened.append(Connection(url, transport_options=options, connect_timeout=5))
+            return opened[-1]
+
+        with Load(connect, Queue(f"load-{uuid4().hex[:8]}", durable=True)) as load:
+            for _ in range(TIMES):
+                load.go_on(BETWEEN, PATIENCE)
+                interrupt()
         with capsys.disabled():
-            print(load.outcome, end=" ")
+            print(f" {load}", end=" ")
+        assert not load.lost
 
     yield run
-    for load in loads:
-        load.stop.set()
-        load.reader.should_stop = True
-        for connection in load.connections:
-            connection.release()
+    for connection in opened:
+        connection.release()
 
 
 @pytest.fixture
