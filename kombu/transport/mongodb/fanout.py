@@ -16,9 +16,10 @@ from pymongo.errors import PyMongoError
 
 from kombu.transport.mongodb.database import BrokerDatabase, Document
 from kombu.transport.mongodb.errors import ERRORS
-from kombu.transport.mongodb.wake import AWAIT_MILLISECONDS, Waker
+from kombu.transport.mongodb.wake import AWAIT_MILLISECONDS
 from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Envelope, Fanout
+from kombu.transport.waking import Waker
 from kombu.utils.json import dumps
 
 logger = logging.getLogger(__name__)
