@@ -31,11 +31,11 @@ PYTEST  ?= $(BIN)/python -m pytest -q -rR -n 2 --dist loadfile --reruns 1
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint typing bench compat docs clean servers
+.PHONY: help demo test lint typing bench compat interop docs transports-table clean servers
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
-	@echo "make lint | typing | docs | bench | compat | clean"
+	@echo "make lint | typing | docs | bench | compat | interop | transports-table | clean"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "kombu needs Python 3.10 or newer; set PYTHON=")'
@@ -76,6 +76,21 @@ docs: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(BIN)/python -m t.benchmarks
+
+# Published 5.7 and this one on each transport's server, both ways; the table is for the docs.
+INTEROP := t/interop t/integration/redis/test_interop.py t/integration/sqlalchemy/test_interop.py
+interop: servers
+	$(PYTEST) --servers=$(SERVERS) --interop-json docs/interop-table.json $(INTEROP)
+	$(BIN)/python -m t.tools.interop_table
+
+# The documentation's table of transports, from the conformance suite on all of them; or from
+# results that are there: RESULTS="R1.json R2.json", of `pytest --conformance-json`.
+transports-table: servers
+ifndef RESULTS
+	rm -f build/conformance.json && mkdir -p build
+	$(PYTEST) --servers=$(SERVERS) --conformance-json build/conformance.json t/conformance
+endif
+	$(BIN)/python -m t.tools.transport_table $(or $(RESULTS),build/conformance.json)
 
 compat: $(VENV)/.development
 	$(BIN)/python -m t.compat

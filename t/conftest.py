@@ -36,10 +36,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="write which capabilities passed on which transport",
     )
+    group.addoption(
+        "--interop-json",
+        default=None,
+        metavar="FILE",
+        help="write what goes across between the published package and this one, and show it",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "server(name): needs this server of t/services")
+    config.addinivalue_line(
+        "markers", "interop(what, *directions): shows that this goes across; see t/interop/record.py"
+    )
     text = config.getoption("--servers") or os.environ.get("KOMBU_TEST_SERVERS")
     try:
         config.stash[_servers] = Servers(named(text))
@@ -51,6 +60,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from kombu.testing.conformance.record import Recorder
 
         config.pluginmanager.register(Recorder(path), "conformance-recorder")
+    if path := config.getoption("--interop-json"):
+        from t.interop import record
+
+        config.pluginmanager.register(record.Recorder(path), "interop-recorder")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

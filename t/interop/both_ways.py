@@ -52,6 +52,7 @@ class ReadsAndWrites:
         assert published.run("version")["kombu"] == VERSION
 
     @pytest.mark.parametrize("exchange_type", ["direct", "topic"])
+    @pytest.mark.interop("queue", "published->ours")
     def test_ours_reads_what_published_wrote(
         self, published: Published, connection: Any, name: str, exchange_type: str
     ) -> None:
@@ -68,6 +69,7 @@ class ReadsAndWrites:
         assert messages[0].delivery_info["routing_key"] == "k.a"
 
     @pytest.mark.parametrize("command", ["consume", "get"])
+    @pytest.mark.interop("queue", "ours->published")
     def test_published_reads_what_ours_wrote(
         self, published: Published, connection: Any, name: str, command: str
     ) -> None:
@@ -83,6 +85,7 @@ class ReadsAndWrites:
         assert all(each["headers"] == {"h": 1} for each in result["received"])
         assert not any(each["redelivered"] for each in result["received"])
 
+    @pytest.mark.interop("queue", "ours->published")
     def test_a_batch_of_ours_is_read_by_published(
         self, published: Published, connection: Any, name: str
     ) -> None:
@@ -95,6 +98,7 @@ class ReadsAndWrites:
         assert sorted(each["body"]["i"] for each in result["received"]) == [*range(12)]
 
     @pytest.mark.parametrize("kind", ["text", "bytes", "rich"])
+    @pytest.mark.interop("queue", "published->ours")
     def test_kinds_of_bodies_from_published(
         self, published: Published, connection: Any, name: str, kind: str
     ) -> None:
@@ -109,6 +113,7 @@ class ReadsAndWrites:
         else:
             assert payload == {"text": "peer-0", "bytes": b"\x00\xffpeer-0"}[kind]
 
+    @pytest.mark.interop("queue", "published->ours")
     def test_compressed_by_published(
         self, published: Published, connection: Any, name: str
     ) -> None:
@@ -116,6 +121,7 @@ class ReadsAndWrites:
         (message,) = received(connection, Queue(name), 1)
         assert message.payload["i"] == 0
 
+    @pytest.mark.interop("requeue", "published->ours")
     def test_what_published_rejects_is_gone(
         self, published: Published, connection: Any, name: str
     ) -> None:
@@ -124,6 +130,7 @@ class ReadsAndWrites:
         published.run("consume", name, "1", settle="reject")
         assert received(connection, Queue(name), 1, timeout=1) == []
 
+    @pytest.mark.interop("requeue", "published->ours")
     def test_what_published_requeues_comes_here(
         self, published: Published, connection: Any, name: str
     ) -> None:
@@ -133,6 +140,7 @@ class ReadsAndWrites:
         (message,) = received(connection, Queue(name), 1)
         assert message.payload == {"n": 1}
 
+    @pytest.mark.interop("requeue", "ours->published")
     def test_what_ours_requeues_goes_there(
         self, published: Published, connection: Any, name: str
     ) -> None:
@@ -147,6 +155,7 @@ class ReadsAndWrites:
         assert result["received"][0]["body"] == {"n": 1}
         assert result["received"][0]["headers"] == {}
 
+    @pytest.mark.interop("queue", "ours->published")
     def test_published_counts_purges_and_deletes_what_ours_wrote(
         self, published: Published, connection: Any, name: str
     ) -> None:
@@ -161,6 +170,7 @@ class ReadsAndWrites:
 class SharedBindings:
     """Either side publishes by the bindings that the other recorded."""
 
+    @pytest.mark.interop("queue", "published->ours")
     def test_published_publishes_by_bindings_of_ours(
         self, published: Published, connection: Any, name: str
     ) -> None:
@@ -177,6 +187,7 @@ class SharedBindings:
         )
         assert len(received(connection, queue, 1)) == 1
 
+    @pytest.mark.interop("queue", "ours->published")
     def test_ours_publishes_by_bindings_of_published(
         self, published: Published, connection: Any, name: str
     ) -> None:
@@ -192,6 +203,7 @@ class SharedBindings:
 class FanoutBothWays:
     """Fanout exchanges reach subscribers of both sides."""
 
+    @pytest.mark.interop("fanout", "published->ours")
     def test_fanout_from_published(self, published: Published, connection: Any, name: str) -> None:
         queues = [Queue(f"{name}-{n}", Exchange(name, type="fanout")) for n in (1, 2)]
         came: list[Any] = []
@@ -201,6 +213,7 @@ class FanoutBothWays:
                 connection.drain_events(timeout=10)
         assert sorted(each.payload["i"] for each in came) == [0, 0, 1, 1]
 
+    @pytest.mark.interop("fanout", "ours->published")
     def test_fanout_to_published(self, published: Published, connection: Any, name: str) -> None:
         process = published.start("fanout-consume", name, "2")
         published.ready(process)
@@ -214,6 +227,7 @@ class FanoutBothWays:
 class RemoteControlBothWays:
     """Either side's mailbox calls the other's nodes."""
 
+    @pytest.mark.interop("pidbox", "ours->published")
     def test_remote_control_of_published(
         self, published: Published, connection: Any, name: str
     ) -> None:
@@ -223,6 +237,7 @@ class RemoteControlBothWays:
         replies = mailbox._broadcast("ping", {}, reply=True, timeout=10, limit=1)
         assert replies == [{"their.host": {"ok": "pong"}}]
 
+    @pytest.mark.interop("pidbox", "published->ours")
     def test_remote_control_by_published(
         self, published: Published, connection: Any, name: str
     ) -> None:
@@ -245,6 +260,7 @@ class RemoteControlBothWays:
 class PrioritiesBothWays:
     """The highest priority comes first, whoever wrote it and whoever reads it."""
 
+    @pytest.mark.interop("priority", "published->ours")
     def test_ours_reads_priorities_of_published(
         self, published: Published, connection: Any, name: str
     ) -> None:
@@ -252,6 +268,7 @@ class PrioritiesBothWays:
         messages = received(connection, Queue(name), 3)
         assert [each.payload["i"] for each in messages] == [1, 2, 0]
 
+    @pytest.mark.interop("priority", "ours->published")
     def test_published_reads_priorities_of_ours(
         self, published: Published, connection: Any, name: str
     ) -> None:

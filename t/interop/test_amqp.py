@@ -179,6 +179,8 @@ def test_it_is_the_published_one(published: Published) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.interop("queue")
+@pytest.mark.interop("fanout")
 def test_the_same_message_from_both_is_the_same_to_all(
     published: Published, connection: Any, name: str, url: str, remove: Any, case: str
 ) -> None:
@@ -215,6 +217,7 @@ def test_the_same_message_from_both_is_the_same_to_all(
 
 
 @pytest.mark.parametrize("command", ["consume", "get"])
+@pytest.mark.interop("queue")
 def test_many_in_their_order(
     published: Published, connection: Any, name: str, remove: Any, command: str
 ) -> None:
@@ -240,6 +243,7 @@ QUEUE_OPTIONS: dict[str, Any] = {
 }
 
 
+@pytest.mark.interop("queue")
 def test_a_queue_declared_by_either_is_equivalent_for_the_other(
     published: Published, connection: Any, name: str, remove: Any
 ) -> None:
@@ -262,6 +266,7 @@ def test_a_queue_declared_by_either_is_equivalent_for_the_other(
 
 
 @pytest.mark.parametrize("end", ["close-holding", "crash-holding"])
+@pytest.mark.interop("requeue", "published->ours")
 def test_what_published_held_is_redelivered_here(
     published: Published, connection: Any, name: str, remove: Any, end: str
 ) -> None:
@@ -273,6 +278,7 @@ def test_what_published_held_is_redelivered_here(
     assert [message.delivery_info["redelivered"] for message in messages] == [True, True]
 
 
+@pytest.mark.interop("requeue", "ours->published")
 def test_what_ours_held_is_redelivered_there(
     published: Published, connection: Any, name: str, remove: Any
 ) -> None:
@@ -286,6 +292,7 @@ def test_what_ours_held_is_redelivered_there(
     assert [each["redelivered"] for each in got] == [True, False]
 
 
+@pytest.mark.interop("fanout")
 def test_fanout_both_ways(published: Published, connection: Any, name: str, remove: Any) -> None:
     remove(f"{name}-q", exchange=name)
     exchange = Exchange(name, type="fanout")
@@ -300,6 +307,22 @@ def test_fanout_both_ways(published: Published, connection: Any, name: str, remo
     assert published.result(process)["count"] == 2
 
 
+@pytest.mark.interop("priority")
+def test_priorities_both_ways(
+    published: Published, connection: Any, name: str, remove: Any
+) -> None:
+    remove(name)
+    options = {"max_priority": 9}
+    published.run("produce", name, "3", priorities=[0, 9, 5], queue_options=options)
+    queue = Queue(name, **options)(connection.default_channel)
+    assert [m.payload["i"] for m in received(connection, queue, 3)] == [1, 2, 0]
+    for priority in (0, 9, 5):
+        connection.Producer().publish(priority, routing_key=name, priority=priority)
+    got = published.run("consume", name, "3", queue_options=options)["received"]
+    assert [each["body"] for each in got] == [9, 5, 0]
+
+
+@pytest.mark.interop("pidbox", "ours->published")
 def test_remote_control_of_published(published: Published, connection: Any, name: str) -> None:
     process = published.start("pidbox-node", name, "their.host", limit=2, timeout=20)
     published.ready(process)
@@ -313,6 +336,7 @@ def test_remote_control_of_published(published: Published, connection: Any, name
     assert [call[0] for call in published.result(process)["calls"]] == ["ping", "echo"]
 
 
+@pytest.mark.interop("pidbox", "published->ours")
 def test_remote_control_by_published(published: Published, connection: Any, name: str) -> None:
     mailbox = Mailbox(name, type="fanout", connection=connection, accept=["json"])
     node = mailbox.Node(

@@ -48,6 +48,7 @@ def test_it_is_the_published_one(published: Published) -> None:
 
 
 @pytest.mark.parametrize("exchange_type", ["direct", "topic"])
+@pytest.mark.interop("queue", "published->ours")
 def test_ours_reads_what_published_wrote(
     published: Published, connection: Any, exchange_type: str
 ) -> None:
@@ -65,6 +66,7 @@ def test_ours_reads_what_published_wrote(
 
 
 @pytest.mark.parametrize("command", ["consume", "get"])
+@pytest.mark.interop("queue", "ours->published")
 def test_published_reads_what_ours_wrote(
     published: Published, connection: Any, command: str
 ) -> None:
@@ -77,6 +79,7 @@ def test_published_reads_what_ours_wrote(
     assert not any(each["redelivered"] for each in result["received"])
 
 
+@pytest.mark.interop("queue", "published->ours")
 def test_published_publishes_by_bindings_of_ours(published: Published, connection: Any) -> None:
     channel = connection.default_channel
     queue = Queue("ours", Exchange("shared", type="topic"), routing_key="a.*")(channel)
@@ -93,6 +96,7 @@ def test_published_publishes_by_bindings_of_ours(published: Published, connectio
     assert len(received(connection, queue, 1)) == 1
 
 
+@pytest.mark.interop("queue", "ours->published")
 def test_ours_publishes_by_bindings_of_published(published: Published, connection: Any) -> None:
     published.run("declare", "theirs", exchange="shared", exchange_type="topic", binding_key="a.#")
     exchange = Exchange("shared", type="topic")(connection.default_channel)
@@ -104,6 +108,7 @@ def test_ours_publishes_by_bindings_of_published(published: Published, connectio
     assert result["received"][0]["body"] == {"n": 1}
 
 
+@pytest.mark.interop("fanout", "published->ours")
 def test_fanout_from_published(published: Published, connection: Any) -> None:
     queues = [Queue(name, Exchange("news", type="fanout")) for name in ("n1", "n2")]
     for queue in queues:
@@ -113,6 +118,7 @@ def test_fanout_from_published(published: Published, connection: Any) -> None:
         assert len(received(connection, queue, 2)) == 2
 
 
+@pytest.mark.interop("fanout", "ours->published")
 def test_fanout_to_published(published: Published, connection: Any) -> None:
     process = published.start("fanout-consume", "news", "2")
     published.ready(process)
@@ -137,6 +143,7 @@ def test_priorities_are_kept_and_first_come_by_published(
     assert [each["properties"]["priority"] for each in result["received"]] == [0, 9, 5]
 
 
+@pytest.mark.interop("requeue", "published->ours")
 def test_what_published_gives_back_is_redelivered_here(
     published: Published, connection: Any
 ) -> None:
@@ -147,6 +154,7 @@ def test_what_published_gives_back_is_redelivered_here(
     assert [m.delivery_info.get("redelivered", False) for m in messages].count(True) == 1
 
 
+@pytest.mark.interop("requeue", "ours->published")
 def test_what_ours_gives_back_is_redelivered_there(published: Published, connection: Any) -> None:
     with connection.Producer() as producer:
         for number in range(3):
@@ -157,6 +165,7 @@ def test_what_ours_gives_back_is_redelivered_there(published: Published, connect
     assert [each["redelivered"] for each in result["received"]] == [True, False, False]
 
 
+@pytest.mark.interop("queue", "ours->published")
 def test_published_counts_and_purges_what_ours_wrote(published: Published, connection: Any) -> None:
     with connection.Producer() as producer:
         for number in range(3):
@@ -166,6 +175,7 @@ def test_published_counts_and_purges_what_ours_wrote(published: Published, conne
     assert Queue("q")(connection.default_channel).queue_declare(passive=True).message_count == 0
 
 
+@pytest.mark.interop("pidbox", "ours->published")
 def test_remote_control_of_published(published: Published, connection: Any) -> None:
     process = published.start("pidbox-node", "ns", "their.host", limit=1, timeout=20)
     published.ready(process)
@@ -175,6 +185,7 @@ def test_remote_control_of_published(published: Published, connection: Any) -> N
     assert published.result(process)["calls"][0][0] == "ping"
 
 
+@pytest.mark.interop("pidbox", "published->ours")
 def test_remote_control_by_published(published: Published, connection: Any) -> None:
     mailbox = Mailbox("ns", type="fanout", connection=connection, accept=["json"])
     node = mailbox.Node(

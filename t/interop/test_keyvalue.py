@@ -53,6 +53,7 @@ def name() -> str:
 
 
 @pytest.mark.parametrize("pattern", NAMES)
+@pytest.mark.interop("queue", "published->ours")
 def test_ours_reads_what_published_wrote_in_its_order(
     published: Published, connection: Any, pattern: str
 ) -> None:
@@ -73,6 +74,7 @@ def test_ours_reads_what_published_wrote_in_its_order(
     ],
     indirect=["server"],
 )
+@pytest.mark.interop("queue", "ours->published")
 def test_published_reads_what_ours_wrote(
     published: Published, connection: Any, pattern: str
 ) -> None:
@@ -88,6 +90,7 @@ def test_published_reads_what_ours_wrote(
 
 
 @pytest.mark.parametrize("server", [ETCD], indirect=True)
+@pytest.mark.interop("requeue", "ours->published")
 def test_what_ours_holds_published_does_not_see(
     published: Published, connection: Any, name: str
 ) -> None:
@@ -102,6 +105,7 @@ def test_what_ours_holds_published_does_not_see(
 
 
 @pytest.mark.parametrize("server", [ETCD], indirect=True)
+@pytest.mark.interop("requeue", "published->ours")
 def test_what_published_gives_back_is_redelivered_here(
     published: Published, connection: Any, name: str
 ) -> None:
@@ -113,6 +117,7 @@ def test_what_published_gives_back_is_redelivered_here(
     assert flags.count(True) == 1
 
 
+@pytest.mark.interop("queue")
 def test_both_consume_one_queue_and_each_message_comes_once(
     published: Published, connection: Any, name: str
 ) -> None:

@@ -110,6 +110,7 @@ BODIES = [{"n": number} for number in range(5)]
     ],
     ids=["default", "direct", "topic"],
 )
+@pytest.mark.interop("queue")
 def test_old_produces_new_consumes_and_back(
     peer: Callable[..., Peer], connect: Callable[..., Connection], route: dict[str, Any]
 ) -> None:
@@ -134,6 +135,7 @@ def test_old_produces_new_consumes_and_back(
     assert old.line()["bodies"] == BODIES
 
 
+@pytest.mark.interop("priority", "published->ours")
 def test_priorities_of_old_producers_order_new_consumers(
     peer: Callable[..., Peer], connect: Callable[..., Connection]
 ) -> None:
@@ -143,6 +145,7 @@ def test_priorities_of_old_producers_order_new_consumers(
     assert [message.payload for message in got] == [0, 3, 9]
 
 
+@pytest.mark.interop("requeue", "published->ours")
 def test_new_restores_what_an_old_consumer_died_with(
     peer: Callable[..., Peer], connect: Callable[..., Connection]
 ) -> None:
@@ -161,6 +164,7 @@ def test_new_restores_what_an_old_consumer_died_with(
     assert queue.name == "q"
 
 
+@pytest.mark.interop("requeue", "ours->published")
 def test_old_restores_what_a_new_consumer_died_with(
     peer: Callable[..., Peer], connect: Callable[..., Connection]
 ) -> None:
@@ -205,6 +209,7 @@ def test_old_sweeps_leave_a_living_new_owner_alone(
     held.ack()
 
 
+@pytest.mark.interop("requeue", "published->ours")
 def test_what_old_requeues_new_receives(
     peer: Callable[..., Peer], connect: Callable[..., Connection]
 ) -> None:
@@ -217,6 +222,7 @@ def test_what_old_requeues_new_receives(
     assert message.headers["redelivered"] is True
 
 
+@pytest.mark.interop("requeue", "ours->published")
 def test_what_new_requeues_old_receives(
     peer: Callable[..., Peer], connect: Callable[..., Connection]
 ) -> None:
@@ -230,6 +236,7 @@ def test_what_new_requeues_old_receives(
     assert old.line() == {"bodies": [{"n": 1}], "redelivered": [True]}
 
 
+@pytest.mark.interop("priority", "ours->published")
 def test_priorities_of_new_producers_order_old_consumers(
     peer: Callable[..., Peer], connect: Callable[..., Connection]
 ) -> None:
@@ -242,6 +249,7 @@ def test_priorities_of_new_producers_order_old_consumers(
 
 
 @pytest.mark.parametrize("rejecting", ["old", "new"])
+@pytest.mark.interop("requeue")
 def test_what_one_side_rejects_the_other_does_not_see(
     peer: Callable[..., Peer],
     connect: Callable[..., Connection],
@@ -272,6 +280,7 @@ def test_what_one_side_rejects_the_other_does_not_see(
     assert admin.hlen(f"{prefix}unacked") == admin.zcard(f"{prefix}unacked_index") == 0
 
 
+@pytest.mark.interop("queue", "ours->published")
 def test_a_batch_of_new_producers_reaches_old_consumers_in_order(
     peer: Callable[..., Peer], connect: Callable[..., Connection]
 ) -> None:
@@ -285,6 +294,7 @@ def test_a_batch_of_new_producers_reaches_old_consumers_in_order(
     assert old.line()["bodies"] == bodies
 
 
+@pytest.mark.interop("fanout")
 def test_fanout_reaches_old_and_new(
     peer: Callable[..., Peer], connect: Callable[..., Connection]
 ) -> None:
@@ -322,6 +332,7 @@ def test_a_new_producer_that_never_declared_the_fanout_finds_its_type(
     assert got == ["hello"]
 
 
+@pytest.mark.interop("pidbox")
 def test_remote_control_both_ways(
     peer: Callable[..., Peer], connect: Callable[..., Connection]
 ) -> None:

@@ -60,6 +60,7 @@ def take(connection: Connection, count: int) -> list[Any]:
     return taken
 
 
+@pytest.mark.interop("queue", "published->ours")
 def test_they_create_they_put_we_take(peer: Peer, database_url: str) -> None:
     peer("produce", 12)
     with ours(database_url) as connection:
@@ -67,6 +68,7 @@ def test_they_create_they_put_we_take(peer: Peer, database_url: str) -> None:
         assert peer("consume", 1) == []
 
 
+@pytest.mark.interop("queue", "ours->published")
 def test_we_create_we_put_they_take(peer: Peer, database_url: str) -> None:
     with ours(database_url) as connection:
         put(connection, 0, 1, 2)
@@ -76,6 +78,7 @@ def test_we_create_we_put_they_take(peer: Peer, database_url: str) -> None:
         assert take(connection, 5) == []
 
 
+@pytest.mark.interop("requeue", "ours->published")
 def test_they_never_see_what_we_hold_and_get_it_when_we_give_it_back(
     peer: Peer, database_url: str
 ) -> None:
@@ -88,6 +91,7 @@ def test_they_never_see_what_we_hold_and_get_it_when_we_give_it_back(
         assert [each[0] for each in peer("consume", 5)] == [{"n": 0}]
 
 
+@pytest.mark.interop("requeue", "published->ours")
 def test_what_they_requeue_comes_to_us_as_redelivered(peer: Peer, database_url: str) -> None:
     with ours(database_url) as connection:
         put(connection, 0)
