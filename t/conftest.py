@@ -47,7 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "server(name): needs this server of t/services")
     config.addinivalue_line(
-        "markers", "interop(what, *directions): shows that this goes across; see t/interop/record.py"
+        "markers",
+        "interop(what, *directions): shows that this goes across; see t/interop/record.py",
     )
     text = config.getoption("--servers") or os.environ.get("KOMBU_TEST_SERVERS")
     try:

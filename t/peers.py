@@ -31,6 +31,15 @@ def _venv(name: str) -> Path:
     return folder
 
 
+def _add(folder: Path, needed: tuple[str, ...]) -> None:
+    """Install what is not there yet."""
+    absent = [name for name in needed if not (folder / f".{name}").exists()]
+    if absent:
+        _install(folder, *absent)
+        for name in absent:
+            (folder / f".{name}").touch()
+
+
 @cache
 def published_python(*needed: str) -> str:
     """The interpreter of a venv that holds the published package and its clients.
@@ -46,23 +55,26 @@ def published_python(*needed: str) -> str:
     if not (folder / ".complete").exists():
         _install(folder, PUBLISHED, *CLIENTS)
         (folder / ".complete").touch()
-    absent = [name for name in needed if not (folder / f".{name}").exists()]
-    if absent:
-        _install(folder, *absent)
-        for name in absent:
-            (folder / f".{name}").touch()
+    _add(folder, needed)
     return _python(folder)
 
 
 @cache
-def our_python() -> str:
+def our_python(*needed: str) -> str:
     """The interpreter of a venv like it that holds this checkout, installed as users do."""
+    folder = _ours()
+    _add(folder, needed)
+    return _python(folder)
+
+
+@cache
+def _ours() -> Path:
     folder = _venv("ours")
     if not (folder / ".complete").exists():
         _install(folder, f"{ROOT}", "msgspec", *CLIENTS)
         (folder / ".complete").touch()
     _install(folder, "--no-deps", "--force-reinstall", str(ROOT))
-    return _python(folder)
+    return folder
 
 
 def without_paths() -> dict[str, str]:

@@ -1,69 +1,34 @@
-"""``make bench``: run scenarios on both sides in turn and print the ratios.
+"""``make bench``: run scenarios on both sides in turn, print the ratios, and one table.
 
-    python -m t.benchmarks [--rounds N] [--json FILE] [--servers redis,rabbitmq|none] [NAME ...]
+    python -m t.benchmarks [--rounds N] [--minutes M] [--out FOLDER] [--servers A,B|none] [NAME ...]
 
-A NAME is an embedded scenario ("memory put/get"), a broker ("redis") or one scenario of a broker
-("amqp confirmed"); its server is started for the run. Quote ratios: single figures are only as
-steady as the machine. Other clients of the same broker stand at the end of the line.
+A NAME is an embedded scenario ("topic bindings"), a broker ("redis") or one scenario of a broker
+("amqp confirmed"); its server is started for the run. Without a NAME all brokers are measured, each
+by what the table needs, in less than 15 minutes on two processors. Quote ratios: single figures are
+only as steady as the machine. A side that fails, and a server that is missing, leave a gap in the
+table and do not end the run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
-from collections.abc import Callable, Iterator, Mapping
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
+from t.benchmarks import chart, summary
+from t.benchmarks.brokers import BROKERS, HERE, ONCE, SUMMARY, Run, prepared
 from t.benchmarks.embedded import SCENARIOS
+from t.benchmarks.rows import Figures, Row, printed, rows
 from t.peers import measure, our_python, published_python
-from t.services.awsproxy import AWSProxy
+from t.services import ServiceError
 from t.services.pool import Servers, named
 
-HERE = Path(__file__).parent
-
-#: Broker -> client libraries that stand in the table beside both sides, and what they need.
-OTHERS: dict[str, dict[str, tuple[str, ...]]] = {
-    "amqp": {"py-amqp": (), "pika": ("pika",), "aio-pika": ("aio-pika",)},
-    "redis": {"redis-py": ("redis",)},
-}
-
-#: What runs them, where it is not ``clients.py``.
-SCRIPTS = {"redis-py": "redis_floor.py"}
-Figures = dict[str, float]
-
-#: Broker -> the server it needs, the variable that holds its URL, and what is measured there.
-BROKERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "redis": ("redis", "REDIS_URL", ("publish", "batch", "consume", "latency", "idle", "celery")),
-    "amqp": (
-        "rabbitmq",
-        "RABBITMQ_URL",
-        ("publish", "confirmed", "batch", "consume", "latency", "celery"),
-    ),
-    "mongodb": ("mongodb", "MONGODB_URL", ("publish", "consume", "latency", "idle")),
-    "zookeeper": ("zookeeper", "ZOOKEEPER_URL", ("publish", "consume", "latency", "idle")),
-    "sqs": (
-        "sqs",
-        "SQS_URL",
-        ("publish", "consume", "latency", "idle", "calls", "calls_one_by_one", "idle_calls"),
-    ),
-    "etcd": ("etcd", "ETCD_URL", ("publish", "consume", "latency", "idle")),
-    "consul": ("consul", "CONSUL_URL", ("publish", "consume", "latency", "idle")),
-}
-
-
-#: Messages where a server's every call takes longer the more messages wait.
-COUNTS = {"mongodb": 500, "zookeeper": 2_000, "sqs": 300}
-
-Run = Callable[[], Figures]
-
-
-def count_of(broker: str, scenario: str) -> list[str]:
-    """The argument that says how many messages, where it is not the scenario's own choice."""
-    counted = broker in COUNTS and scenario not in ("latency", "idle", "idle_calls", "celery")
-    return [str(COUNTS[broker])] if counted else []
+#: Embedded scenarios that say the same as the memory broker's, so that they run when asked for.
+ON_DEMAND = frozenset({"memory put/get", "memory consume", "memory latency", "idle"})
 
 
 def embedded_sides(scenario: str) -> dict[str, Run]:
@@ -74,115 +39,86 @@ def embedded_sides(scenario: str) -> dict[str, Run]:
     }
 
 
-def broker_sides(broker: str, scenario: str, url: str, env: Mapping[str, str]) -> dict[str, Run]:
-    if endpoint := env.get("SQS_ENDPOINT"):
-        return {
-            "published": lambda: run_counted(published_python(), scenario, endpoint),
-            "ours": lambda: run_counted(our_python(), scenario, endpoint),
-        }
-    if scenario == "celery":
-        script, arguments = HERE / "celery_rates.py", [url]
-    else:
-        script, arguments = HERE / "broker.py", [scenario, url, "{}", *count_of(broker, scenario)]
-    sides: dict[str, Run] = {
-        "published": lambda: measure(published_python(), script, *arguments),
-        "ours": lambda: measure(our_python(), script, *arguments),
-    }
-    if scenario != "celery":
-        for client, needed in OTHERS.get(broker, {}).items():
-            sides[client] = partial(run_client, client, needed, scenario, url)
-    return sides
+def in_turn(
+    scenario: str, sides: Mapping[str, Run], rounds: int, deadline: float
+) -> Iterator[dict[str, Figures]]:
+    """The figures of all sides, which take turns: at least once, until the deadline.
+
+    A side that fails has no figures in this round, and does not take part in later ones.
+    """
+    failed: set[str] = set()
+    for number in range(rounds):
+        if number and time.monotonic() > deadline:
+            return
+        found: dict[str, Figures] = {}
+        for side, run in sides.items():
+            if side in failed:
+                continue
+            try:
+                found[side] = run()
+            except (RuntimeError, OSError, subprocess.SubprocessError) as exc:
+                failed.add(side)
+                print(f"{scenario:<24}{side} could not be measured: {reason(exc)}", flush=True)
+        yield found
 
 
-def run_client(client: str, needed: tuple[str, ...], scenario: str, url: str) -> Figures:
-    script = SCRIPTS.get(client, "clients.py")
-    return measure(published_python(*needed), HERE / script, client, scenario, url)
+def reason(exc: Exception) -> str:
+    if isinstance(exc, subprocess.TimeoutExpired):
+        return f"not done after {exc.timeout:.0f} s"
+    return str(exc).splitlines()[0] if str(exc) else type(exc).__name__
 
 
-def run_counted(python: str, scenario: str, endpoint: str) -> Figures:
-    """Run a scenario on SQS, its API calls counted."""
-    with AWSProxy(endpoint) as proxy:
-        url = f"sqs://key:secret@{proxy.endpoint.rpartition('/')[2]}//"
-        options = {
-            "endpoint_url": proxy.endpoint,
-            "is_secure": False,
-            "region": "us-east-1",
-            # Long enough for what is prefetched on a slow machine: 5.7 renews nothing.
-            "visibility_timeout": 600,
-        }
-        count = count_of("sqs", scenario)
-        figures = measure(python, HERE / "broker.py", scenario, url, json.dumps(options), *count)
-        calls = sum(proxy.calls.values())
-        return {name: calls * -value if value < 0 else value for name, value in figures.items()}
+class Bench:
+    """One run: what is asked for, and the rows that were measured."""
 
+    def __init__(self, names: list[str], rounds: int, minutes: float, servers: Servers) -> None:
+        self.names = names or [*(n for n in SCENARIOS if n not in ON_DEMAND), *BROKERS]
+        self.everything = not names
+        self.rounds = rounds
+        self.servers = servers
+        self.rows: list[Row] = []
+        self._end = time.monotonic() + minutes * 60
 
-def in_turn(sides: dict[str, Run], rounds: int) -> Iterator[dict[str, Figures]]:
-    """The figures of all sides, which take turns."""
-    for _ in range(rounds):
-        yield {side: run() for side, run in sides.items()}
+    def run(self) -> None:
+        for number, name in enumerate(self.names):
+            # What is left of the time, shared by what is left to do.
+            left = max(self._end - time.monotonic(), 0)
+            until = time.monotonic() + left / (len(self.names) - number)
+            if name in SCENARIOS:
+                self._measure(name, embedded_sides(name), until)
+            else:
+                self._broker(name, until)
 
-
-def ratio(published: float, ours: float) -> float:
-    return ours / published if published else float("inf")
-
-
-def row(scenario: str, figure: str, measured: list[dict[str, Figures]]) -> dict[str, object]:
-    """Medians of each side that has the figure, and of the ratios round by round."""
-    line: dict[str, object] = {"scenario": scenario, "figure": figure, "published": None}
-    for side in measured[0]:
-        if values := [each[side][figure] for each in measured if figure in each[side]]:
-            line[side] = statistics.median(values)
-    ratios = [
-        ratio(each["published"][figure], each["ours"][figure])
-        for each in measured
-        if figure in each["published"]
-    ]
-    line["ratio"] = statistics.median(ratios) if ratios else None
-    return line
-
-
-def number(value: object) -> str:
-    if not isinstance(value, float):
-        return "-"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
-
-
-def chosen(names: list[str], servers: Servers) -> Iterator[tuple[str, dict[str, Run]]]:
-    """Title and sides of each scenario that was asked for."""
-    for name in names or [*SCENARIOS, *BROKERS]:
-        if name in SCENARIOS:
-            yield name, embedded_sides(name)
-            continue
+    def _broker(self, name: str, until: float) -> None:
         broker, _, only = name.partition(" ")
-        server, variable, scenarios = BROKERS[broker]
-        if servers.excluded(server):
-            print(f"{name}: left out, --servers does not name {server}")
-            continue
-        env = servers.env(server)
-        for scenario in [only] if only else scenarios:
-            yield f"{broker} {scenario}", broker_sides(broker, scenario, env[variable], env)
+        about = BROKERS[broker]
+        if not about.available:
+            print(f"{broker}: left out, this kombu does not have it")
+            return
+        if about.server and self.servers.excluded(about.server):
+            print(f"{broker}: left out, --servers does not name {about.server}")
+            return
+        more = () if self.everything else about.more
+        scenarios = [only] if only else [*SUMMARY, *more]
+        floors = list(about.clients)[:1] if self.everything else list(about.clients)
+        try:
+            with prepared(about, self.servers) as sides_of:
+                for number, scenario in enumerate(scenarios):
+                    sides = {
+                        side: run
+                        for side, run in sides_of(scenario).items()
+                        if side in ("published", "ours", *floors)
+                    }
+                    share = max(until - time.monotonic(), 0) / (len(scenarios) - number)
+                    self._measure(f"{broker} {scenario}", sides, time.monotonic() + share)
+        except (ServiceError, OSError, subprocess.SubprocessError) as exc:
+            print(f"{broker:<24}could not be measured: {reason(exc)}", flush=True)
 
-
-def share(line: dict[str, object], other: object) -> str:
-    """How much of another client's rate both sides reach, where it is a rate."""
-    published, ours = line["published"], line["ours"]
-    if not str(line["figure"]).endswith("/s") or not isinstance(other, float):
-        return ""
-    parts = [f"{each / other:.0%}" for each in (published, ours) if isinstance(each, float)]
-    return f" (reached: {', '.join(parts)})"
-
-
-def report(line: dict[str, object]) -> None:
-    others = [
-        f"{side} {number(value)}{share(line, value)}"
-        for side, value in line.items()
-        if side not in ("scenario", "figure", "published", "ours", "ratio")
-    ]
-    print(
-        f"{line['scenario']:<20}{line['figure']:<38}{number(line['published']):>12}"
-        f"{number(line['ours']):>12}{number(line['ratio']):>12}  {', '.join(others)}".rstrip(),
-        flush=True,
-    )
+    def _measure(self, scenario: str, sides: Mapping[str, Run], until: float) -> None:
+        rounds = 1 if scenario.rpartition(" ")[2] in ONCE else self.rounds
+        for line in rows(scenario, list(in_turn(scenario, sides, rounds, until))):
+            self.rows.append(line)
+            print(printed(line), flush=True)
 
 
 def main() -> None:
@@ -191,26 +127,46 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*SCENARIOS, *BROKERS]))
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side (default 3)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=12,
+        help="after that, each scenario has one turn only (default 12)",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder for benchmarks.json, .png and .txt (a table for the docs)"
+    )
     parser.add_argument("--json", type=Path, help="write the rows here, too")
     parser.add_argument("--servers", help="servers that may be used; all by default")
     given = parser.parse_args()
-    rows = []
-    print(f"{'scenario':<20}{'figure':<38}{'published':>12}{'ours':>12}{'ratio':>12}")
+    for name in given.names:
+        if name not in SCENARIOS and name.partition(" ")[0] not in BROKERS:
+            parser.error(f"no scenario or broker {name!r}; there are: {', '.join(BROKERS)}")
+    print(f"{'scenario':<24}{'figure':<36}{'published':>12}{'ours':>12}{'ratio':>12}")
     with ExitStack() as stack:
         servers = Servers(named(given.servers))
         stack.callback(servers.stop)
-        for scenario, sides in chosen(given.names, servers):
-            try:
-                measured = list(in_turn(sides, given.rounds))
-            except RuntimeError as exc:
-                print(f"{scenario:<20}could not be measured: {exc}", flush=True)
-                continue
-            for figure in measured[0]["ours"]:
-                line = row(scenario, figure, measured)
-                rows.append(line)
-                report(line)
-    if given.json:
-        given.json.write_text(json.dumps(rows, indent=1))
+        bench = Bench(given.names, given.rounds, given.minutes, servers)
+        try:
+            bench.run()
+        finally:
+            finish(bench.rows, given.out, given.json)
+
+
+def finish(measured: list[Row], out: Path | None, json_file: Path | None) -> None:
+    """Print the table and write the files, of what there is."""
+    table = list(summary.lines(measured))
+    print("", *summary.as_text(table), sep="\n", flush=True)
+    text = json.dumps(measured, indent=1) + "\n"
+    if json_file:
+        json_file.write_text(text)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "benchmarks.json").write_text(text)
+        (out / "benchmarks.txt").write_text(summary.as_rst(table))
+        if not chart.draw(table, out / "benchmarks.png"):
+            print("no chart: nothing to compare, or matplotlib is missing")
+        print(f"written to {out}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import resource
 import sys
 import threading
 import time
@@ -20,6 +22,31 @@ from figures import Figures, Spent, percentiles
 from kombu import Connection, Queue
 
 
+#: Seconds after which a scenario makes do with the messages it has, so that slow sides end.
+LIMIT = 8.0
+
+
+def memory_mb() -> float:
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def connections() -> int:
+    """Established TCP connections of this process."""
+    inodes = set()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            target = os.readlink(f"/proc/self/fd/{name}")
+            if target.startswith("socket:["):
+                inodes.add(target[len("socket:[") : -1])
+    count = 0
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError), open(f"/proc/self/net/{table}") as lines:
+            fields = [line.split() for line in lines][1:]
+            count += sum(each[3] == "01" and each[9] in inodes for each in fields)
+    return count
+
+
 class Bench:
     """One broker, one queue of our own, removed at the end."""
 
@@ -30,21 +57,23 @@ class Bench:
     def connect(self, **options: Any) -> Connection:
         return Connection(self.url, transport_options={**self.options, **options})
 
-    def fill(self, connection: Connection, count: int) -> float:
-        """Publish ``count`` messages one by one; seconds it took."""
+    def fill(self, connection: Connection, count: int) -> int:
+        """Publish ``count`` messages one by one; how many it were when the time was over."""
         producer = connection.Producer(serializer="json")
         self.queue(connection.default_channel).declare()
-        begin = time.perf_counter()
-        for _ in range(count):
+        end = time.perf_counter() + LIMIT
+        for number in range(count):
             producer.publish(BODY, headers=HEADERS, routing_key=self.queue.name)
-        return time.perf_counter() - begin
+            if time.perf_counter() > end:
+                return number + 1
+        return count
 
     def publish(self, count: int = 3_000) -> Figures:
         with self.connect() as connection:
             self.queue(connection.default_channel).declare()
             spent = Spent()
-            self.fill(connection, count)
-            figures = spent.figures("publish/s", "publish cpu us/message", count)
+            done = self.fill(connection, count)
+            figures = spent.figures("publish/s", "publish cpu us/message", done)
             self.queue(connection.default_channel).delete()
         return figures
 
@@ -64,7 +93,9 @@ class Bench:
 
     def batch(self, count: int = 20_000, single: int = 1_000) -> Figures:
         with self.connect() as connection:
-            alone = self.fill(connection, single) / single
+            begin = time.perf_counter()
+            done = self.fill(connection, single)
+            alone = (time.perf_counter() - begin) / done
             producer = connection.Producer(serializer="json")
             spent = Spent()
             with producer.batch():
@@ -76,15 +107,16 @@ class Bench:
 
     def consume(self, count: int = 5_000, prefetch: int = 100) -> Figures:
         with self.connect() as connection:
-            self.fill(connection, count)
+            filled = self.fill(connection, count)
             spent = Spent()
-            self.drain(connection, count, prefetch)
-            figures = spent.figures("consume+ack/s", "cpu us/message", count)
+            seen = self.drain(connection, filled, prefetch)
+            figures = spent.figures("consume+ack/s", "cpu us/message", seen)
             self.queue(connection.default_channel).delete()
-        return figures
+        return {**figures, "memory MB": memory_mb()}
 
     def latency(self, count: int = 200) -> Figures:
-        ready, arrived, stamps = threading.Event(), threading.Event(), []
+        ready, arrived, done = threading.Event(), threading.Event(), threading.Event()
+        stamps: list[float] = []
 
         def consume() -> None:
             with self.connect() as connection:
@@ -96,35 +128,41 @@ class Bench:
 
                 with connection.Consumer([self.queue], callbacks=[receive], accept=["json"]):
                     ready.set()
-                    while len(stamps) < count:
-                        connection.drain_events(timeout=20)
+                    while not done.is_set():
+                        with contextlib.suppress(TimeoutError):
+                            connection.drain_events(timeout=1)
 
         thread = threading.Thread(target=consume, daemon=True)
         thread.start()
         ready.wait(10)
         with self.connect() as connection:
             producer = connection.Producer(serializer="json")
+            end = time.perf_counter() + LIMIT
             for _ in range(count):
                 time.sleep(0.005)
                 arrived.clear()
                 producer.publish(time.perf_counter(), routing_key=self.queue.name)
                 arrived.wait(10)
+                if time.perf_counter() > end:
+                    break
+            done.set()
             thread.join(10)
             self.queue(connection.default_channel).delete()
         return percentiles(stamps)
 
-    def idle(self, seconds: float = 10.0) -> Figures:
+    def idle(self, seconds: float = 5.0) -> Figures:
         with self.connect() as connection, connection.Consumer([self.queue], callbacks=[print]):
             before, begin = cpu_seconds(), time.perf_counter()
             with contextlib.suppress(TimeoutError):
                 connection.drain_events(timeout=seconds)
             spent, took = cpu_seconds() - before, time.perf_counter() - begin
+            used = connections()
             self.queue(connection.default_channel).delete()
-        return {"cpu %": spent / took * 100}
+        return {"cpu %": spent / took * 100, "connections": used}
 
-    def drain(self, connection: Connection, count: int, prefetch: int = 100) -> None:
-        """Consume and acknowledge so many."""
-        seen = 0
+    def drain(self, connection: Connection, count: int, prefetch: int = 100) -> int:
+        """Consume and acknowledge so many; how many it were when the time was over."""
+        seen, end = 0, time.perf_counter() + LIMIT
 
         def receive(message: Any) -> None:
             nonlocal seen
@@ -134,8 +172,9 @@ class Bench:
         with connection.Consumer(
             [self.queue], on_message=receive, accept=["json"], prefetch_count=prefetch
         ):
-            while seen < count:
+            while seen < count and time.perf_counter() < end:
                 connection.drain_events(timeout=20)
+        return seen
 
     # ---- on SQS, where somebody else counts the calls: a negative figure asks for their
     # number times that

@@ -39,7 +39,10 @@ _NO_PRIORITY = "5.7 has no priorities there."
 
 #: Why there is nothing to show: what 5.7 does not have.
 NOT_IN_PUBLISHED = {
-    ("filesystem", "priority"): "5.7 reads files in the order of their names, whatever the priority; "
+    (
+        "filesystem",
+        "priority",
+    ): "5.7 reads files in the order of their names, whatever the priority; "
     "it keeps the priority that ours wrote.",
     ("sqs", "priority"): _NO_PRIORITY,
     ("sqs", "pidbox"): "Remote control of 5.7 needs an event loop on SQS.",

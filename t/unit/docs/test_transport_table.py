@@ -14,9 +14,7 @@ from t.tools.transport_table import COLUMNS, DOCS, ROWS, Row, declares, pages, w
 
 pytest_plugins = ["pytester"]
 
-HOW = (
-    "run its module with --conformance-json R.json, then python -m t.tools.transport_table R.json"
-)
+HOW = "run its module with --conformance-json R.json, then python -m t.tools.transport_table R.json"
 
 
 def transport_of(scheme: str) -> Any:
