@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import venv
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -82,8 +83,18 @@ def without_paths() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
 
-def measure(python: str, script: Path, *arguments: str, timeout: float = 300) -> dict[str, float]:
+def measure(
+    python: str,
+    script: Path,
+    *arguments: str,
+    timeout: float = 300,
+    env: Mapping[str, str] | None = None,
+) -> dict[str, float]:
     """Run one scenario in a fresh process of ``python`` and read the figures it prints.
+
+    Arguments:
+        timeout: seconds.
+        env: further variables of its environment.
 
     Raises:
         RuntimeError: the process failed; with the last line it wrote.
@@ -94,7 +105,7 @@ def measure(python: str, script: Path, *arguments: str, timeout: float = 300) ->
         text=True,
         timeout=timeout,
         cwd=script.parent,
-        env=without_paths(),
+        env={**without_paths(), **(env or {})},
     )
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]

@@ -15,14 +15,16 @@ from kombu.transport import NoSuchTransport
 _WRONG_PASSWORD = re.compile(
     r"invalid username-password|WRONGPASS|Authentication required|NOAUTH|Authentication failed"
     r"|invalid password|password authentication failed|InvalidClientTokenId"
-    r"|SignatureDoesNotMatch|Access denied for user",
+    r"|SignatureDoesNotMatch|Access denied for user|Authorization Violation"
+    r"|insufficient credentials|user authentication failed",
     re.IGNORECASE,
 )
 _WRONG_VHOST = re.compile(
     r"DB index is out of range|Database is int between|vhost .* not found"
-    r"|database \S+ does not exist|Unknown database",
+    r"|database \S+ does not exist|Unknown database|NamingError: unknown name",
     re.IGNORECASE,
 )
+_NOT_TLS = re.compile("WRONG_VERSION_NUMBER|UNEXPECTED_EOF_WHILE_READING|RECORD_LAYER_FAILURE")
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,10 @@ def _certificate(causes: list[BaseException], target: Target) -> Diagnosis | Non
                 "give the authority that signed it: --tls-ca FILE "
                 "(Connection(ssl={'ca_certs': FILE})), and use the host name that it was made for",
             )
-        if isinstance(exc, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(exc):
+        text = str(exc)
+        if isinstance(exc, ssl.SSLError) and _NOT_TLS.search(text):
+            return speaks_plain(target)
+        if "TLS was asked for, but the server does not speak it" in text:
             return speaks_plain(target)
     return None
 
@@ -169,6 +174,7 @@ def _vhost(causes: list[BaseException], target: Target) -> Diagnosis | None:
     for exc in causes:
         if isinstance(exc, NotAllowed) or _WRONG_VHOST.search(str(exc)):
             name = target.vhost
+            what = "broker" if target.scheme == "pyro" else "virtual host or database"
             if target.amqp:
                 mend = (
                     f"run: rabbitmqctl add_vhost {name} && rabbitmqctl set_permissions -p {name} "
@@ -180,11 +186,14 @@ def _vhost(causes: list[BaseException], target: Target) -> Diagnosis | None:
                     "use a database number below the server's 'databases' (usually 16): "
                     "redis://HOST/0"
                 )
+            elif target.scheme == "pyro":
+                mend = (
+                    "start the broker, python -m kombu.transport.pyro, or use the name after the "
+                    "host that it is registered by"
+                )
             else:
                 mend = "create it, or use another name after the host in the URL"
-            return Diagnosis(
-                "wrong-vhost", f"there is no virtual host or database {name!r}: {exc}", mend
-            )
+            return Diagnosis("wrong-vhost", f"there is no {what} {name!r}: {exc}", mend)
     return None
 
 

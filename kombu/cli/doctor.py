@@ -23,8 +23,27 @@ from kombu.utils.uuid import uuid
 #: Messages that go there and back.
 ROUND_TRIPS = 5
 
-#: Schemes whose host and port are those of one server with a plain or a TLS socket.
-_SOCKETS = frozenset({"amqp", "amqps", "pyamqp", "redis", "rediss", "mongodb", "zookeeper"})
+#: Schemes whose host and port are those of one server.
+_SOCKETS = frozenset(
+    {
+        "amqp",
+        "amqps",
+        "consul",
+        "etcd",
+        "mongodb",
+        "nats",
+        "pgmq",
+        "pyamqp",
+        "pyro",
+        "redis",
+        "rediss",
+        "slmq",
+        "zookeeper",
+    }
+)
+
+#: Those of them that begin in plain text and turn to TLS later, or know no TLS.
+_PLAIN_FIRST = frozenset({"nats", "pgmq", "pyro"})
 
 
 def add(subparsers: Any) -> None:
@@ -100,7 +119,7 @@ class Examination:
         try:
             with closing(reach.connect(target.host, target.port, timeout)):
                 pass
-            if target.tls:
+            if target.tls and target.scheme not in _PLAIN_FIRST:
                 self._tls = reach.tls_of(target.host, target.port, min(timeout, 3.0))
                 if self._tls is None:
                     return self._fail("tls", speaks_plain(target))
@@ -134,11 +153,15 @@ class Examination:
         if found.kind in ("unknown", "closed", "no-answer") and self._is_socket(target):
             assert target.port is not None
             try:
-                if not target.tls and reach.tls_of(target.host, target.port, 2.0):
+                if self._may_speak_tls(target) and reach.tls_of(target.host, target.port, 2.0):
                     return speaks_tls(target)
             except OSError:
                 return found
         return found
+
+    @staticmethod
+    def _may_speak_tls(target: Target) -> bool:
+        return not target.tls and target.scheme not in _PLAIN_FIRST
 
     def _describe(self, connection: Connection, target: Target, taken: float) -> None:
         transport = connection.transport
@@ -154,7 +177,7 @@ class Examination:
             self.report["server"] = server
             self._say("server", server)
         self.report["tls"] = " ".join(self._tls) if self._tls else None
-        if self._is_socket(target):
+        if self._is_socket(target) and target.scheme not in _PLAIN_FIRST:
             checked = "" if not self.args.tls_insecure else ", certificate not checked"
             self._say("tls", " ".join(self._tls) + checked if self._tls else "none: plain text")
         features = getattr(transport, "features", None)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from kombu.connection.masking import MASK, masked, masked_url
+
+#: Secrets of fewer characters are cut out where they stand by themselves.
+SHORT = 4
 
 
 class Secrets:
@@ -32,7 +36,9 @@ class Secrets:
     def cut(self, text: str) -> str:
         """``text`` with every secret replaced."""
         for secret in sorted(self._known, key=len, reverse=True):
-            text = text.replace(secret, MASK)
+            # A password of a letter or two would take them out of every word.
+            bounds = ("(?<!\\w)", "(?!\\w)") if len(secret) < SHORT else ("", "")
+            text = re.sub(re.escape(secret).join(bounds), MASK, text)
         return text
 
     def url(self, url: str) -> str:

@@ -21,7 +21,6 @@ from figures import Figures, Spent, percentiles
 
 from kombu import Connection, Queue
 
-
 #: Seconds after which a scenario makes do with the messages it has, so that slow sides end.
 LIMIT = 8.0
 
@@ -151,12 +150,13 @@ class Bench:
         return percentiles(stamps)
 
     def idle(self, seconds: float = 5.0) -> Figures:
-        with self.connect() as connection, connection.Consumer([self.queue], callbacks=[print]):
-            before, begin = cpu_seconds(), time.perf_counter()
-            with contextlib.suppress(TimeoutError):
-                connection.drain_events(timeout=seconds)
-            spent, took = cpu_seconds() - before, time.perf_counter() - begin
-            used = connections()
+        with self.connect() as connection:
+            with connection.Consumer([self.queue], callbacks=[print]):
+                before, begin = cpu_seconds(), time.perf_counter()
+                with contextlib.suppress(TimeoutError):
+                    connection.drain_events(timeout=seconds)
+                spent, took = cpu_seconds() - before, time.perf_counter() - begin
+                used = connections()
             self.queue(connection.default_channel).delete()
         return {"cpu %": spent / took * 100, "connections": used}
 

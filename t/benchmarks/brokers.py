@@ -155,7 +155,7 @@ BROKERS: dict[str, Broker] = {
         needed=("azure-storage-queue", "azure-identity"),
     ),
     "nats": Broker("nats", "nats", at("NATS_URL"), needed=("nats-py",), published=False),
-    "pyro": Broker("pyro", "pyro5", at("PYRO_URL"), needed=("Pyro5",), published=False),
+    "pyro": Broker("pyro", "pyro5", at("PYRO5_URL"), needed=("Pyro5",), published=False),
 }
 
 
@@ -201,7 +201,7 @@ def run(
     if endpoint := env.get("SQS_ENDPOINT"):
         return run_counted(interpreter, scenario, endpoint, count)
     arguments = [scenario, place.url, json.dumps(place.options), *count]
-    return measure(interpreter, HERE / "broker.py", *arguments, timeout=PATIENCE)
+    return measure(interpreter, HERE / "broker.py", *arguments, timeout=PATIENCE, env=env)
 
 
 def run_client(client: str, needed: tuple[str, ...], scenario: str, place: Place) -> Figures:

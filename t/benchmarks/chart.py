@@ -45,7 +45,7 @@ def draw(table: Sequence[Line], target: Path) -> bool:
         bars = axes.barh(places, widths, height * 0.92, left=1, color=colour, label=label)
         for bar, (_, value) in zip(bars, found, strict=True):
             axes.annotate(
-                times(value).replace(" x", "×"),
+                times(value),
                 (max(value, 1), bar.get_y() + bar.get_height() / 2),
                 xytext=(3, 0),
                 textcoords="offset points",

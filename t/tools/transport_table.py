@@ -108,8 +108,8 @@ WHY_NOT = {
     ("slmq", "Max length"): "The service counts a queue's messages, and not atomically.",
     ("slmq", "Batches"): "The service takes one message a request.",
     ("slmq", "Survives SIGKILL"): (
-        "Messages of a killed consumer come back, but those of a living one too: the service has no "
-        "way to ask for more time."
+        "Messages of a killed consumer come back, but those of a living one, too: the service has "
+        "no way to ask for more time."
     ),
     ("azurestoragequeues", "Batches"): "The service takes one message a request.",
 }

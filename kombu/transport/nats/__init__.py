@@ -128,7 +128,8 @@ def tls_context(given: Any) -> ssl.SSLContext | None:
     """What ``Connection(ssl=...)`` comes to: ``True``, a context, or a mapping.
 
     Arguments:
-        given: the mapping's keys are ``ca_certs``, ``certfile`` and ``keyfile``, paths all.
+        given: the mapping's keys are ``ca_certs``, ``certfile`` and ``keyfile``, paths all, and
+            ``cert_reqs``: ``ssl.CERT_NONE`` takes any certificate.
 
     Raises:
         ValueError: it has other keys.
@@ -142,6 +143,10 @@ def tls_context(given: Any) -> ssl.SSLContext | None:
     certificate, key = paths.pop("certfile", None), paths.pop("keyfile", None)
     if certificate:
         context.load_cert_chain(certificate, key)
+    if paths.pop("cert_reqs", ssl.CERT_REQUIRED) == ssl.CERT_NONE:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     if paths:
-        raise ValueError(f"ssl takes ca_certs, certfile and keyfile, not {', '.join(paths)}")
+        known = "ca_certs, certfile, keyfile and cert_reqs"
+        raise ValueError(f"ssl takes {known}, not {', '.join(paths)}")
     return context

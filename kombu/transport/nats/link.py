@@ -13,13 +13,23 @@ from typing import Any, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import ConnectionClosedError
+from nats.errors import ConnectionClosedError, NoServersError
+from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 
 _Result = TypeVar("_Result")
 
 #: Seconds to wait for the answer to a pull: a consumer that another client has deleted sends none.
 PULL_PATIENCE = 1.0
+
+
+class _Client(Client):
+    """Sends neither name nor password in plain text to a server when TLS was asked for."""
+
+    async def _process_info(self, info: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        if self.options.get("tls") and not info.get("tls_required"):
+            raise NatsError("TLS was asked for, but the server does not speak it")
+        await super()._process_info(info, *args, **kwargs)
 
 
 class Link:
@@ -38,7 +48,7 @@ class Link:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nats", daemon=True)
         self._thread.start()
-        self.client = Client()
+        self.client = _Client()
         self.jetstream = self.client.jetstream(timeout=timeout)
         self._pulls: dict[str, _Pull] = {}
         self._requests: dict[str, _Pull] = {}
@@ -53,9 +63,23 @@ class Link:
 
     async def _connect(self, settings: Mapping[str, Any]) -> None:
         # kombu's own layer connects again: it declares and consumes anew then.
-        await self.client.connect(
-            **settings, allow_reconnect=False, closed_cb=self._closed, error_cb=_ignore
-        )
+        # The client by itself tries sixty times, and says in the end that there is no server.
+        failures: list[Exception] = []
+
+        async def failed(exc: Exception) -> None:
+            failures[:] = [exc]
+
+        try:
+            await self.client.connect(
+                **settings,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                closed_cb=self._closed,
+                error_cb=failed,
+            )
+        except NoServersError as exc:
+            raise exc from (failures[0] if failures else None)
         await self.client.subscribe(f"{self._inbox}.*", cb=self._pulled)
 
     async def _closed(self) -> None:
@@ -200,7 +224,3 @@ class _Pull:
     def end(self) -> None:
         if not self.ended.done():
             self.ended.set_result(None)
-
-
-async def _ignore(exc: Exception) -> None:
-    """Errors arrive where the request was made; the client would log them besides."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kombu import Connection
 from kombu.cli import main
 from t.services.pool import Servers
 
@@ -27,6 +28,16 @@ def failing(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, st
     assert (code, report["ok"]) == (1, False)
     failed: dict[str, str] = report["failed"]
     return failed
+
+
+def cause_of(connection: Connection) -> BaseException:
+    """The last of the chain of what connecting raises."""
+    with pytest.raises(connection.connection_errors) as raised:
+        connection.connect()
+    exc: BaseException = raised.value
+    while exc.__cause__ is not None:
+        exc = exc.__cause__
+    return exc
 
 
 @redis
@@ -86,6 +97,40 @@ def test_rabbitmq(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
     assert "amqps://" in failed["mend"]
     assert failing(capsys, plain.replace("amqp:", "amqps:"))["kind"] == "tls-mismatch"
     assert failing(capsys, secure)["kind"] == "untrusted-certificate"
+
+
+@pytest.mark.server("nats")
+def test_nats(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    url = servers.env("nats")["NATS_URL"]
+    assert examine(capsys, url)[0] == 0
+    failed = failing(capsys, url.replace("nats://", "nats://joe:wrong-pw@"), "--tls")
+    assert failed["kind"] == "tls-mismatch"
+    assert failing(capsys, "nats://127.0.0.1:9")["kind"] == "dead-port"
+
+
+@pytest.mark.server("nats")
+def test_nats_and_nothing_listens(servers: Servers) -> None:
+    """An application is told the cause, too, and at once."""
+    with pytest.raises(OSError, match="Connect call failed"):
+        raise cause_of(Connection("nats://127.0.0.1:9", connect_timeout=4))
+
+
+@pytest.mark.server("etcd")
+def test_etcd(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    url = servers.env("etcd")["ETCD_URL"]
+    assert examine(capsys, url)[0] == 0
+    assert failing(capsys, url, "--tls")["kind"] == "tls-mismatch"
+    assert failing(capsys, "etcd://127.0.0.1:9")["kind"] == "dead-port"
+
+
+@pytest.mark.server("pyro5")
+def test_pyro(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    url = servers.env("pyro5")["PYRO5_URL"]
+    assert examine(capsys, url)[0] == 0
+    failed = failing(capsys, f"{url}-not-there")
+    assert failed["kind"] == "wrong-vhost"
+    assert "python -m kombu.transport.pyro" in failed["mend"]
+    assert failing(capsys, "pyro://127.0.0.1:9/kombu.broker")["kind"] == "dead-port"
 
 
 @rabbitmq

@@ -93,3 +93,17 @@ def test_causes(exc: Exception, kind: str) -> None:
     assert direct.mend
     if kind not in ("unknown", "wrong-value"):
         assert diagnose(wrapped, TARGET).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("scheme", "text"),
+    [
+        ("nats", "nats: 'Authorization Violation'"),
+        ("etcd", "The request requires user authentication: Insufficient credentials"),
+    ],
+)
+def test_a_refused_login(scheme: str, text: str) -> None:
+    target = Target(scheme, "h", 1, "/", "joe", False)
+    found = diagnose(ConnectionError(text), target)
+    assert found.kind == "wrong-password"
+    assert "'joe'" in found.cause

@@ -30,6 +30,14 @@ def test_secrets_are_cut_out(url: str, options: dict, said: str) -> None:
             assert secret not in text
 
 
+def test_a_password_of_one_letter_leaves_words_as_they_are() -> None:
+    out = io.StringIO()
+    console = Console(out=out, err=io.StringIO())
+    console.secrets.learn("postgresql://u:p@host/db", {})
+    console.result({}, "postgresql://u:p@host/db: password 'p' refused at a port")
+    assert out.getvalue() == "postgresql://u:**@host/db: password '**' refused at a port\n"
+
+
 def test_a_users_own_name_is_no_secret() -> None:
     out = io.StringIO()
     console = Console(out=out)
