@@ -57,7 +57,7 @@ def draw(table: Sequence[Line], target: Path) -> bool:
     axes.set_yticks(range(len(brokers)), brokers)
     axes.invert_yaxis()
     axes.set_xlabel("times better than kombu 5.7 (1 = the same; logarithmic)")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} x")
     axes.margins(x=0.12)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.5 / len(brokers) - 0.03), ncols=2,
