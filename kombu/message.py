@@ -41,6 +41,9 @@ class Message:
 
     MessageStateError = MessageStateError
 
+    #: What settling goes through while the connection has middleware that hooks into it.
+    settling: Any = None
+
     __slots__ = (
         "__dict__",
         "_decoded_cache",
@@ -128,6 +131,9 @@ class Message:
                 return
         if self._state in ACK_STATES:
             self._require_unsettled()
+        if self.settling is not None:
+            self.settling.settle(self, "ack", multiple)
+            return
         channel.basic_ack(self.delivery_tag, multiple=multiple)
         self._state = "ACK"
 
@@ -142,6 +148,9 @@ class Message:
         """
         channel = self._settling_channel()
         self._require_unsettled()
+        if self.settling is not None:
+            self.settling.settle(self, "requeue" if requeue else "reject", requeue)
+            return
         channel.basic_reject(self.delivery_tag, requeue=requeue)
         self._state = "REJECTED"
 
@@ -153,6 +162,9 @@ class Message:
         """
         channel = self._settling_channel()
         self._require_unsettled()
+        if self.settling is not None:
+            self.settling.settle(self, "requeue", False)
+            return
         channel.basic_reject(self.delivery_tag, requeue=True)
         self._state = "REQUEUED"
 

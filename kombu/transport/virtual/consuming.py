@@ -139,6 +139,10 @@ class ConsumeVerbs:
         self.connection.add_consumer(consumer)
         return tag
 
+    def needs_no_ack(self, consumer_tag: str) -> bool:
+        """Whether that consumer's messages count as acknowledged from the start."""
+        return consumer_tag in self._no_ack
+
     def basic_cancel(self, consumer_tag: str) -> None:
         """End a consumer; what it was given and has not acknowledged stays with it.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from weakref import WeakSet, ref
+from collections.abc import Callable, Iterable, Sequence
+from weakref import WeakMethod, WeakSet, ref
 
 from kombu.transport.virtual.store import Claim, Store
 from kombu.utils.loggers import get_logger
@@ -36,6 +36,8 @@ class LeaseKeeper:
     def __init__(self, store: Store, max_hold: float | None = None) -> None:
         self.store = store
         self.max_hold = max_hold
+        #: Told how many leases were renewed; weak, as nobody must keep the connection.
+        self.on_renewed: WeakMethod[Callable[[int], None]] | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._held: dict[int, tuple[Claim, float]] = {}
@@ -134,6 +136,9 @@ class LeaseKeeper:
             claims = [claim for claim, _ in self._held.values()]
         if claims:
             self.store.renew(claims)
+            tell = None if self.on_renewed is None else self.on_renewed()
+            if tell is not None:
+                tell(len(claims))
 
     def tick(self) -> None:
         """What is due: overdue acknowledgements and renewals."""

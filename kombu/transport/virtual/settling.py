@@ -174,6 +174,7 @@ class SettleVerbs:
                 queue, reason, exchange, key,
             )  # fmt: skip
         self._put_routed(queues, dead, {})
+        self.connection.tell("dead_lettered", queue, 1, reason)
         return True
 
     if TYPE_CHECKING:  # hooks and parts of the channel that these verbs call

@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from functools import cache
 from queue import Empty
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+from weakref import WeakMethod
 
 from amqp.exceptions import ConnectionError as AMQPConnectionError
 
+from kombu.middleware.chain import chain_of
+from kombu.middleware.events import Notice
 from kombu.transport import base
 from kombu.transport.features import Features
 from kombu.transport.virtual.bounds import Bounds
@@ -148,7 +151,23 @@ class Transport(base.Transport):
         self.bounds = Bounds(store, self.topology) if store is not None and emulated else None
         target = MissingHooks() if store is None else store
         self.keeper = LeaseKeeper(target, self.options.max_hold)
+        self.keeper.on_renewed = WeakMethod(self._tell_renewed)
         self.dispatcher = Dispatcher(target, self.keeper)
+
+    def _tell_renewed(self, count: int) -> None:
+        self.tell("lease_renewed", None, count)
+
+    def tell(
+        self,
+        kind: Literal["lease_renewed", "dead_lettered"],
+        queue: str | None,
+        count: int,
+        reason: str | None = None,
+    ) -> None:
+        """Tell the connection's middleware of what the transport did by itself."""
+        notice = chain_of(client=self.client).notice
+        if notice is not None:
+            notice(Notice(kind, queue, count, self.client, reason))
 
     def close_connection(self, connection: Any) -> None:
         """Close all channels, delete exclusive queues, and leave the backend."""
