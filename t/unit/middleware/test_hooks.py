@@ -227,6 +227,7 @@ def test_a_settlement_that_fails_goes_through_the_hooks_again(
     assert [hook for hook, _ in watch.begun].count("settle") == 2
 
 
+@pytest.mark.filterwarnings("ignore:PRECONDITION_FAILED")
 def test_no_settlement_where_there_is_nothing_to_settle(
     connection: Connection, watch: Watch
 ) -> None:
