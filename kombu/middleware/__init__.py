@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kombu.middleware.chain import Chain, Middleware
+    from kombu.middleware.dedup import Deduplicate, MemorySeen, SeenStore
     from kombu.middleware.events import (
         Declaration,
         Delivery,
@@ -18,17 +19,28 @@ if TYPE_CHECKING:
         Reconnection,
         Settlement,
     )
+    from kombu.middleware.rates import RateLimit, RateLimitExceeded, TokenBucket
     from kombu.middleware.registry import install, installed, uninstall
+    from kombu.middleware.retry import Retry
+    from kombu.middleware.telemetry import OpenTelemetry
 
 __all__ = (
     "Chain",
     "Declaration",
+    "Deduplicate",
     "Delivery",
+    "MemorySeen",
     "Middleware",
     "Notice",
+    "OpenTelemetry",
     "Publishing",
+    "RateLimit",
+    "RateLimitExceeded",
     "Reconnection",
+    "Retry",
+    "SeenStore",
     "Settlement",
+    "TokenBucket",
     "install",
     "installed",
     "uninstall",
@@ -37,8 +49,12 @@ __all__ = (
 #: Module -> the names that it gives to this one.
 _LAZY = {
     "chain": ("Chain", "Middleware"),
+    "dedup": ("Deduplicate", "MemorySeen", "SeenStore"),
     "events": (*("Declaration", "Delivery", "Notice", "Publishing", "Reconnection", "Settlement"),),
+    "rates": ("RateLimit", "RateLimitExceeded", "TokenBucket"),
     "registry": ("install", "installed", "uninstall"),
+    "retry": ("Retry",),
+    "telemetry": ("OpenTelemetry",),
 }
 _HOMES = {name: module for module, names in _LAZY.items() for name in names}
 

@@ -39,6 +39,9 @@ class Middleware:
     #: Whether its hooks are called; looked at when it is added to a chain.
     enabled: bool = True
 
+    #: Other middleware that this one is made of, outermost first; they are called for it.
+    parts: tuple[Middleware, ...] = ()
+
     def on_publish(self, publishing: Publishing, proceed: Proceed[Publishing]) -> Any:
         """Around a publish: retries and waiting for its confirm are within.
 
@@ -137,7 +140,7 @@ class Chain:
     def _hooks(self, name: str) -> list[Callable[..., Any]]:
         """The hooks of one kind that are overridden, outermost first."""
         plain = getattr(Middleware, name)
-        hooks = [getattr(each, name) for each in self._members if each.enabled]
+        hooks = [getattr(each, name) for each in _expanded(self._members)]
         return [hook for hook in hooks if getattr(hook, "__func__", None) is not plain]
 
     def _joined(self, name: str) -> Hooks[Any] | None:
@@ -156,6 +159,14 @@ class Chain:
             return proceed(delivery) if deliver is None else deliver(delivery, proceed)
 
         return with_settling
+
+
+def _expanded(middleware: Iterable[Middleware]) -> Iterator[Middleware]:
+    """Those that are called, with the parts that others are made of."""
+    for each in middleware:
+        if each.enabled:
+            yield each
+            yield from _expanded(each.parts)
 
 
 def _linked(hook: Hooks[Any], inner: Hooks[Any]) -> Hooks[Any]:

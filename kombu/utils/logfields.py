@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ("log_fields", "message_fields")
+__all__ = ("log_fields", "message_fields", "server_of")
 
 
 def log_fields(connection: Any = None, **fields: Any) -> dict[str, Any]:
@@ -38,7 +38,8 @@ def log_fields(connection: Any = None, **fields: Any) -> dict[str, Any]:
     if connection is not None:
         scheme = getattr(connection, "transport_cls", None)
         found["kombu_transport"] = scheme if isinstance(scheme, str) else _class_name(scheme)
-        found["kombu_host"] = _place(connection)
+        host, port = server_of(connection)
+        found["kombu_host"] = f"{host}:{port}" if port else host
         found["kombu_vhost"] = getattr(connection, "virtual_host", None)
     found.update((f"kombu_{name}", value) for name, value in fields.items() if value is not None)
     return found
@@ -61,13 +62,12 @@ def message_fields(message: Any, **fields: Any) -> dict[str, Any]:
     )
 
 
-def _place(connection: Any) -> str:
-    """Host and port; of a host that is given as a URL no credentials."""
+def server_of(connection: Any) -> tuple[str, int | None]:
+    """Host and port of a connection; of a host that is given as a URL no credentials."""
     hostname = str(getattr(connection, "hostname", None) or "localhost")
     if "://" in hostname or "@" in hostname:
         hostname = hostname.rpartition("@")[2].partition("?")[0].rpartition("://")[2]
-    port = getattr(connection, "port", None)
-    return f"{hostname}:{port}" if port else hostname
+    return hostname, getattr(connection, "port", None) or None
 
 
 def _class_name(scheme: Any) -> str | None:
