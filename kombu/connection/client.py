@@ -12,6 +12,7 @@ from amqp.exceptions import RecoverableConnectionError
 
 from kombu import exceptions
 from kombu.connection.face import TransportFace
+from kombu.connection.health import HealthCheck
 from kombu.connection.offspring import Offspring
 from kombu.connection.parameters import ConnectionParameters
 from kombu.connection.retrying import (
@@ -48,7 +49,7 @@ _CONNECT_OPTIONS = {
 _left_by_parent: list[Any] = []
 
 
-class Connection(TransportFace, Offspring, ConnectionParameters):
+class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
     """A connection to a broker, made when it is first used.
 
     It may be used by one thread at a time; threads share a :class:`ConnectionPool`. A forked

@@ -285,9 +285,7 @@ class Consumer:
             message.accept = self.accept
         hooks = self._hooks.deliver
         if hooks is not None and not hooked:
-            queue = self._queue_of(message)
-            delivery = Delivery(message, queue, client_of(self.channel), self._hooks)
-            return hooks(delivery, self._handle)
+            return hooks(self._delivery(message), self._handle)
         if message.errors:
             return self._undecodable(message, _first_error(message))
         if self.on_message is not None:
@@ -298,9 +296,16 @@ class Consumer:
             return self._undecodable(message, exc)
         return self.receive(body, message)
 
-    def _queue_of(self, message: Any) -> str | None:
+    def _delivery(self, message: Any) -> Delivery:
+        channel = self.channel
         tag = message.delivery_info.get("consumer_tag")
-        return next((name for name, each in self._active_tags.items() if each == tag), None)
+        queue = None
+        for name, each in self._active_tags.items():
+            if each == tag:
+                queue = name
+                break
+        no_ack = channel.needs_no_ack(tag)
+        return Delivery(message, queue, channel.connection.client, self._hooks, False, no_ack)
 
     def _handle(self, delivery: Delivery) -> Any:
         """What all hooks stand around."""

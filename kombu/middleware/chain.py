@@ -133,7 +133,8 @@ class Chain:
         self.settle = self._joined("on_settle")
         self.declare = self._joined("on_declare")
         self.reconnect = self._joined("on_reconnect")
-        self.deliver = self._delivering(self._joined("on_deliver"))
+        # Settling goes through the hooks by way of what was delivered.
+        self.deliver = self._joined("on_deliver") or (None if self.settle is None else _pass)
         told = self._hooks("on_notice")
         self.notice = _telling(told) if told else None
 
@@ -149,16 +150,9 @@ class Chain:
             joined = hook if joined is None else _linked(hook, joined)
         return joined
 
-    def _delivering(self, deliver: Hooks[Delivery] | None) -> Hooks[Delivery] | None:
-        """Settling goes through the hooks by way of what was delivered."""
-        if self.settle is None:
-            return deliver
 
-        def with_settling(delivery: Delivery, proceed: Proceed[Delivery]) -> Any:
-            delivery.message.settling = delivery
-            return proceed(delivery) if deliver is None else deliver(delivery, proceed)
-
-        return with_settling
+def _pass(event: Any, proceed: Proceed[Any]) -> Any:
+    return proceed(event)
 
 
 def _expanded(middleware: Iterable[Middleware]) -> Iterator[Middleware]:

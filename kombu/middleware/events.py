@@ -80,11 +80,13 @@ class Delivery:
     ) -> None:
         #: The :class:`kombu.Message`.
         self.message = message
+        if chain.settle is not None and not no_ack:
+            message.settling = self
         #: Name of the queue it came from.
         self.queue = queue
         #: Whether it was asked for (``Queue.get``), so that no handler is called.
         self.pulled = pulled
-        #: Whether it was asked for without acknowledgement.
+        #: Whether it counts as acknowledged from the start.
         self.no_ack = no_ack
         #: The :class:`kombu.Connection`.
         self.connection = connection
@@ -97,15 +99,15 @@ class Delivery:
     @property
     def needs_settling(self) -> bool:
         """Whether it is neither settled nor from a consumer without acknowledgements."""
-        return not self.no_ack and needs_settling(self.message)
+        return not self.no_ack and not self.message.acknowledged
 
-    def settle(self, message: Any, action: Action, flag: bool) -> None:
+    def settle(self, action: Action, flag: bool) -> None:
         """Settle its message through the hooks; the message calls this."""
-        settle = self.chain.settle
-        if settle is None or not self.needs_settling:
-            _settle(Settlement(self, action, flag))
+        hooks = self.chain.settle
+        if hooks is None:
+            self.message._settle(action, flag)
         else:
-            settle(Settlement(self, action, flag), _settle)
+            hooks(Settlement(self, action, flag), _settle)
 
 
 class Settlement:
@@ -127,19 +129,8 @@ class Settlement:
 
 
 def _settle(settlement: Settlement) -> None:
-    """What all hooks stand around: the call that was made of the message."""
-    message, delivery = settlement.message, settlement.delivery
-    message.settling = None
-    try:
-        if settlement.action == "ack":
-            message.ack(settlement._flag)
-        elif settlement.action == "reject" or settlement._flag:
-            message.reject(settlement._flag)
-        else:
-            message.requeue()
-    except BaseException:
-        message.settling = delivery
-        raise
+    """What all hooks stand around: what the call of the message asked for."""
+    settlement.message._settle(settlement.action, settlement._flag)
 
 
 class Declaration:

@@ -64,10 +64,16 @@ def message_fields(message: Any, **fields: Any) -> dict[str, Any]:
 
 def server_of(connection: Any) -> tuple[str, int | None]:
     """Host and port of a connection; of a host that is given as a URL no credentials."""
-    hostname = str(getattr(connection, "hostname", None) or "localhost")
+    hostname = without_credentials(getattr(connection, "hostname", None))
+    return hostname, getattr(connection, "port", None) or None
+
+
+def without_credentials(hostname: str | None) -> str:
+    """A host name; one that is given as a URL without credentials and query."""
+    hostname = str(hostname or "localhost")
     if "://" in hostname or "@" in hostname:
         hostname = hostname.rpartition("@")[2].partition("?")[0].rpartition("://")[2]
-    return hostname, getattr(connection, "port", None) or None
+    return hostname
 
 
 def _class_name(scheme: Any) -> str | None:

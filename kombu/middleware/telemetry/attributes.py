@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from kombu.utils.logfields import server_of
+from kombu.utils.logfields import without_credentials
 
 SYSTEM = "messaging.system"
 OPERATION_NAME = "messaging.operation.name"
@@ -61,20 +61,23 @@ def place_of(connection: Any, exchange: str, routing_key: str, queue: str | None
         queue: of a message that was received.
     """
     if connection is None:
-        return _place("unknown", "", None, exchange, routing_key, queue)
+        return _place("unknown", None, None, exchange, routing_key, queue)
     return _place(
-        connection.transport.driver_type,
-        *server_of(connection),
-        exchange or "",
-        routing_key or "",
-        queue,
-    )
+        connection.transport.driver_type, connection.hostname, connection.port,
+        exchange or "", routing_key or "", queue,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
 def _place(
-    driver: str, host: str, port: int | None, exchange: str, routing_key: str, queue: str | None
+    driver: str,
+    hostname: str | None,
+    port: int | None,
+    exchange: str,
+    routing_key: str,
+    queue: str | None,
 ) -> Place:
+    host = without_credentials(hostname)
     parts = [exchange, routing_key]
     if queue is not None and queue != routing_key:
         parts.append(queue)

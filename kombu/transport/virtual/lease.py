@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from weakref import WeakMethod, WeakSet, ref
 
 from kombu.transport.virtual.store import Claim, Store
+from kombu.utils.logfields import log_fields
 from kombu.utils.loggers import get_logger
 
 logger = get_logger(__name__)
@@ -131,7 +132,10 @@ class LeaseKeeper:
             if self.max_hold is not None:
                 for key, (claim, since) in list(self._held.items()):
                     if now - since > self.max_hold:
-                        logger.warning("%r is held for too long: not renewed any more", claim)
+                        logger.warning(
+                            "%r is held for too long: not renewed any more", claim,
+                            extra=log_fields(queue=claim.queue, reason="held too long"),
+                        )  # fmt: skip
                         del self._held[key]
             claims = [claim for claim, _ in self._held.values()]
         if claims:

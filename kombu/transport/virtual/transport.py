@@ -28,6 +28,7 @@ from kombu.transport.virtual.settings import VirtualOptions
 from kombu.transport.virtual.state import BrokerState
 from kombu.transport.virtual.store import Fanout, Store
 from kombu.transport.virtual.topology import Topology
+from kombu.utils.logfields import log_fields
 from kombu.utils.loggers import get_logger
 from kombu.utils.scheduling import FairCycle
 
@@ -385,7 +386,10 @@ class Transport(base.Transport):
             raise KeyError(f"Received message without destination queue: {message}")
         consumer = self.dispatcher.consumers.next(queue) or self.dispatcher.consumers.any(queue)
         if consumer is None:
-            logger.warning("message of queue %r, which nobody consumes: put back", queue)
+            logger.warning(
+                "message of queue %r, which nobody consumes: put back", queue,
+                extra=log_fields(self.client, queue=queue, reason="no consumer"),
+            )  # fmt: skip
             self._reject_inbound_message(message, queue)
             return
         consumer.deliver(message)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -284,3 +286,27 @@ def test_a_middleware_that_fails_at_a_notice_stops_nothing(
     connection.middleware.add(Broken(), first=True)
     test_dead_letters_are_told_of(connection, watch)
     assert "broken" in caplog.text
+
+
+def test_a_settled_message_is_no_garbage(connection: Connection) -> None:
+    """Deliveries go when they are done with, without the collector's help."""
+    watched: list[Any] = []
+
+    class Mark:
+        """Something of the delivery that can be watched."""
+
+    class Look(Middleware):
+        def on_deliver(self, delivery: Any, proceed: Any) -> Any:
+            delivery.span = Mark()
+            watched.append(weakref.ref(delivery.span))
+            return proceed(delivery)
+
+    connection.middleware.add(Look())
+    queue = Queue("q")(connection.channel())
+    connection.Producer().publish("x", routing_key="q")
+    gc.disable()
+    try:
+        queue.get().ack()
+        assert watched[0]() is None
+    finally:
+        gc.enable()
