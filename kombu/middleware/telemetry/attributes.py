@@ -41,17 +41,38 @@ _UNIQUE = re.compile(
 class Place:
     """A destination: its attributes, and the name of few values for spans and metrics.
 
+    What is handed out is shared, as making it takes longer than what it is about: copy it
+    before changing it.
+
     Arguments:
         measured: attributes that metrics have, too.
         described: all attributes.
     """
 
-    __slots__ = ("described", "measured", "name")
+    __slots__ = ("_measured", "_traced", "described", "measured", "name")
 
     def __init__(self, name: str, measured: dict[str, Any], described: dict[str, Any]) -> None:
         self.name = name
         self.measured = measured
         self.described = described
+        self._measured: dict[str, dict[str, Any]] = {}
+        self._traced: dict[str, dict[str, Any]] = {}
+
+    def measured_at(self, operation: str, kind: str) -> dict[str, Any]:
+        """Attributes of a measurement of one operation."""
+        found = self._measured.get(operation)
+        if found is None:
+            of = {OPERATION_NAME: operation, OPERATION_TYPE: kind}
+            found = self._measured[operation] = {**self.measured, **of}
+        return found
+
+    def traced_at(self, operation: str, kind: str) -> dict[str, Any]:
+        """Attributes of a span of one operation."""
+        found = self._traced.get(operation)
+        if found is None:
+            of = {OPERATION_NAME: operation, OPERATION_TYPE: kind}
+            found = self._traced[operation] = {**self.described, **of}
+        return found
 
 
 def place_of(connection: Any, exchange: str, routing_key: str, queue: str | None = None) -> Place:

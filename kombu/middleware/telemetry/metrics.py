@@ -14,8 +14,6 @@ from kombu.middleware.chain import Middleware
 from kombu.middleware.events import Delivery, Notice, Publishing, Reconnection, Settlement
 from kombu.middleware.telemetry.attributes import (
     ERROR_TYPE,
-    OPERATION_NAME,
-    OPERATION_TYPE,
     error_type,
     place_of,
 )
@@ -81,12 +79,12 @@ class Metrics(Middleware):
     def on_publish(self, publishing: Publishing, proceed: Callable[[Publishing], Any]) -> Any:
         publishing.headers.setdefault(PUBLISHED_AT, int(time.time() * 1000))
         place = place_of(publishing.connection, publishing.exchange, publishing.routing_key)
-        measured = {**place.measured, OPERATION_NAME: "publish", OPERATION_TYPE: "send"}
+        measured = place.measured_at("publish", "send")
         begin = time.perf_counter()
         try:
             return proceed(publishing)
         except BaseException as exc:
-            measured[ERROR_TYPE] = error_type(exc)
+            measured = {**measured, ERROR_TYPE: error_type(exc)}
             raise
         finally:
             self._sent.add(1, measured)
@@ -96,7 +94,7 @@ class Metrics(Middleware):
     def on_deliver(self, delivery: Delivery, proceed: Callable[[Delivery], Any]) -> Any:
         message, place = delivery.message, place_of_delivery(delivery)
         name = "receive" if delivery.pulled else "process"
-        measured = {**place.measured, OPERATION_NAME: name, OPERATION_TYPE: name}
+        measured = place.measured_at(name, name)
         waited = _seconds_since(message.headers.get(PUBLISHED_AT))
         if waited is not None:
             self._waited.record(waited, measured)
@@ -107,19 +105,19 @@ class Metrics(Middleware):
             return proceed(delivery)
         finally:
             if delivery.error is not None:
-                measured[ERROR_TYPE] = error_type(delivery.error)
+                measured = {**measured, ERROR_TYPE: error_type(delivery.error)}
             self._consumed.add(1, measured)
             if not delivery.pulled:
                 self._handling.record(time.perf_counter() - begin, measured)
 
     def on_settle(self, settlement: Settlement, proceed: Callable[[Settlement], Any]) -> Any:
         action, place = settlement.action, place_of_delivery(settlement.delivery)
-        measured = {**place.measured, OPERATION_NAME: action, OPERATION_TYPE: "settle"}
+        measured = place.measured_at(action, "settle")
         begin = time.perf_counter()
         try:
             result = proceed(settlement)
         except BaseException as exc:
-            measured[ERROR_TYPE] = error_type(exc)
+            measured = {**measured, ERROR_TYPE: error_type(exc)}
             raise
         else:
             self._settled[action].add(1, measured)
@@ -134,7 +132,7 @@ class Metrics(Middleware):
         try:
             return proceed(reconnection)
         except BaseException as exc:
-            measured[ERROR_TYPE] = error_type(exc)
+            measured = {**measured, ERROR_TYPE: error_type(exc)}
             raise
         finally:
             self._reconnects.add(1, measured)

@@ -18,8 +18,6 @@ from kombu.middleware.events import Delivery, Publishing, Settlement
 from kombu.middleware.telemetry.attributes import (
     DELIVERY_TAG,
     ERROR_TYPE,
-    OPERATION_NAME,
-    OPERATION_TYPE,
     Place,
     error_type,
     of_message,
@@ -72,9 +70,7 @@ class Tracing(Middleware):
             f"{name} {place.name}",
             kind=SpanKind.PRODUCER,
             attributes={
-                **place.described,
-                OPERATION_NAME: name,
-                OPERATION_TYPE: kind,
+                **place.traced_at(name, kind),
                 **of_message(publishing.properties, publishing.body),
             },
         )
@@ -87,17 +83,15 @@ class Tracing(Middleware):
         place = place_of_delivery(delivery)
         name, kind = ("receive", SpanKind.CLIENT) if delivery.pulled else _PROCESS
         origin = self._extract(message.headers)
-        created = trace.get_current_span(origin).get_span_context()
         tag = message.delivery_tag
+        created = trace.get_current_span(origin).get_span_context()
         span = self._tracer.start_span(
             f"{name} {place.name}",
             context=None if self.links_only else origin,
             kind=kind,
             links=[Link(created)] if created.is_valid else None,
             attributes={
-                **place.described,
-                OPERATION_NAME: name,
-                OPERATION_TYPE: name,
+                **place.traced_at(name, name),
                 **({DELIVERY_TAG: tag} if isinstance(tag, int) else {}),
                 **of_message(message.properties, message.body),
             },
@@ -117,11 +111,7 @@ class Tracing(Middleware):
             f"{settlement.action} {place.name}",
             context=None if within else trace.set_span_in_context(delivery.span),
             kind=SpanKind.CLIENT,
-            attributes={
-                **place.described,
-                OPERATION_NAME: settlement.action,
-                OPERATION_TYPE: "settle",
-            },
+            attributes=place.traced_at(settlement.action, "settle"),
         )
         return _within(span, trace.set_span_in_context(span), proceed, settlement)
 
