@@ -15,9 +15,6 @@ from kombu.transport.waking import Source
 
 logger = logging.getLogger(__name__)
 
-#: Longest time one getMore stays at the server, so that closing never waits longer.
-AWAIT_MILLISECONDS = 1000
-
 #: Claims and settlements change documents too, but make nothing claimable.
 _PIPELINE: list[Any] = [
     {
@@ -71,7 +68,7 @@ class ChangeStream(Source):
         while not self._closed.is_set():
             try:
                 with self.broker.messages.watch(
-                    _PIPELINE, max_await_time_ms=AWAIT_MILLISECONDS
+                    _PIPELINE, max_await_time_ms=self.broker.await_milliseconds
                 ) as stream:
                     self._set_streaming(True)
                     while stream.alive and not self._closed.is_set():
