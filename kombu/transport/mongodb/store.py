@@ -39,6 +39,7 @@ from kombu.transport.virtual.store import (
 )
 from kombu.transport.waking import Waker
 from kombu.utils.json import dumps
+from kombu.utils.logfields import log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -240,6 +241,7 @@ class MongoStore(Store):
             "document %s in queue %r is no message: set aside, field 'quarantined' names the queue",
             document["_id"],
             queue,
+            extra=log_fields(queue=queue, reason="quarantined"),
         )
 
     def settle(
