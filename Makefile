@@ -15,7 +15,9 @@ NEEDED  := redis \
            rabbitmq-cluster \
            mongodb \
            zookeeper \
+           zookeeper-ensemble \
            sqs \
+           sqs-ministack \
            postgres \
            mariadb \
            pyro5 \

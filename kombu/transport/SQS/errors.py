@@ -28,6 +28,24 @@ UNAUTHENTICATED = (
 )
 #: Connecting again fetches new ones.
 OUTDATED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
+#: Asked too often, after the client's own retries.
+THROTTLED = (
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "SlowDown",
+    "OverLimit",
+    "KMS.ThrottlingException",
+    "ServiceUnavailable",
+)
+
+
+class Throttled(RecoverableChannelError):
+    """AWS asks for fewer requests."""
 
 
 class AWSErrorTable(ErrorTable):
@@ -49,6 +67,7 @@ def kind_of(code: str) -> type[Exception]:
         (REFUSED, AccessRefused),
         (UNAUTHENTICATED, AMQPConnectionError),
         (OUTDATED, RecoverableConnectionError),
+        (THROTTLED, Throttled),
     )
     for codes, kind in kinds:
         if matches(code, codes):
