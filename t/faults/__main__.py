@@ -111,7 +111,8 @@ def main() -> int:
     given, arguments = parser.parse_known_args()
     with tempfile.TemporaryDirectory(prefix="kombu-faults-") as folder:
         tree = copied_tree(Path(folder))
-        theirs = published_python("pytest", "pytest-timeout", "packaging")
+        clients = ("packaging", "python-etcd", "python-consul2")
+        theirs = published_python("pytest", "pytest-timeout", *clients)
         published = run(theirs, PUBLISHED.rpartition("=")[2], tree, given.servers, arguments)
         ours = run(sys.executable, kombu.__version__, tree, given.servers, arguments)
     table = rows(published, ours)

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from kombu.transport.keyvalue.layout import CLAIMS
+from kombu.transport.keyvalue.layout import CLAIMS, DelayedName
 from kombu.transport.keyvalue.owner import Owner
 from kombu.transport.keyvalue.port import KeyValue, Stored
 from kombu.transport.virtual.store import Envelope
@@ -24,8 +24,8 @@ class Held(NamedTuple):
     """One message in a record.
 
     Arguments:
-        name: of its key in the queue; a name of our own where it never had one.
-        order: ``None``: it goes behind all others when it is put (back) into its queue.
+        name: of its key in the queue, or among delayed messages.
+        order: ``None``: it was delayed, and goes behind all others in its queue.
     """
 
     name: str
@@ -81,18 +81,6 @@ class Claims:
         holding.version = self.keys.swap(key, holding.dump(), 0) or 0
         return holding
 
-    def secure(self, holding: Holding) -> Holding:
-        """The holding, on record under a living owner whatever happened since it was written.
-
-        To be called when its messages are out of their queue: in a process that was
-        suspended meanwhile, others may have taken the record for a dead owner's.
-        """
-        if self.owner.is_certain or not holding.held:
-            return holding
-        if self.owner.renew() and self.keys.read(holding.key) is not None:
-            return holding
-        return self.record(holding.queue, holding.held.values())
-
     def drop(self, holding: Holding, names: Iterable[str]) -> bool:
         """Take messages off the record; ``False`` when it isn't this owner's any more.
 
@@ -112,9 +100,7 @@ class Claims:
         return False
 
     def is_ours(self, holding: Holding) -> bool:
-        """Whether nobody else can have taken the record over."""
-        if not self.owner.is_certain and not self.owner.renew():
-            return False
+        """Whether nobody else can have taken the record over, nor can for half a lease."""
         return holding.key.startswith(f"{CLAIMS}/{self.owner.ensure()}/")
 
     def _store(self, holding: Holding) -> bool:
@@ -138,7 +124,8 @@ class Claims:
         for each in held:
             text = dumps(each.given_back())
             if each.order is None:
-                self.keys.append(queue, [text])
+                if not (touch and self._still_delayed(each)):
+                    self.keys.append(queue, [text])
             elif not self.keys.put_back(queue, Stored(each.name, text, 0, each.order)) and touch:
                 self._touch(queue, each)
 
@@ -146,6 +133,12 @@ class Claims:
         found = self.keys.read(f"{self.keys.queue_folder(queue)}/{held.name}")
         if found is not None and self.keys.take(queue, [found]) == [True]:
             self.keys.put_back(queue, found._replace(order=held.order or 0))
+
+    def _still_delayed(self, held: Held) -> bool:
+        """Whether it is where delayed messages are, and out of reach for who was taking it."""
+        key = DelayedName.parse(held.name).key(held.name)
+        found = self.keys.read(key)
+        return found is not None and self.keys.swap(key, found.value, found.version) is not None
 
     # ---- dead owners
 

@@ -9,7 +9,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from uuid import uuid4
 
 from kombu.transport.features import SHARED_STORE, Features
 from kombu.transport.http import Server
@@ -225,7 +224,6 @@ class KeyValueStore(Store):
             lost = [each.name for each, ours in zip(held, taken, strict=True) if not ours]
             with holding.lock:
                 self.claims.drop(holding, lost)
-        holding = self.claims.secure(holding)
         return [
             Claim(
                 queue,
@@ -338,10 +336,9 @@ class KeyValueStore(Store):
             logger.error("delayed key %s is no message: set aside", key)
             return
         # As a claim: on record first, then out of where it was.
-        holding = self.claims.record(queue, [Held(uuid4().hex, None, message)])
+        holding = self.claims.record(queue, [Held(stored.name, None, message)])
         with holding.lock:
             if self.keys.delete(key, stored.version):
-                holding = self.claims.secure(holding)
                 self.claims.give_back(holding, list(holding.held.values()))
             self.claims.drop(holding, list(holding.held))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 
 from kombu.testing.conformance.store import StoreContract, bodies, envelope
 from kombu.transport.keyvalue.claims import Held
-from kombu.transport.keyvalue.layout import HOME
+from kombu.transport.keyvalue.layout import DELAYED, HOME, DelayedName
 from kombu.transport.keyvalue.store import KeyValueStore, MessageTooLarge
 from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Put, Store
@@ -89,11 +90,29 @@ class KeyValueContract(StoreContract):
         self, stores: OpenStore, queue: str
     ) -> None:
         dead, living = stores(), stores()
-        dead.claims.record(queue, [Held("x", None, envelope("delayed"))])
+        name = DelayedName(1, queue).new_key().rpartition("/")[2]
+        dead.claims.record(queue, [Held(name, None, envelope("delayed"))])
         dead.close()
         (claim,) = self.claim(living, queue, 1)
         assert claim.message["body"] == "delayed"
         assert not claim.redelivered
+
+    def test_slept_before_it_took_what_was_delayed(self, stores: OpenStore, queue: str) -> None:
+        asleep, awake = stores(), stores()
+        asleep.put([Put(queue, envelope("delayed"), ready_at=time.time() + 2)])
+        ((folder, found),) = [
+            (folder, stored)
+            for folder in asleep.keys.folders(DELAYED).names
+            for stored in asleep.keys.list(f"{DELAYED}/{folder}").stored
+            if DelayedName.parse(stored.name).queue == queue
+        ]
+        asleep.claims.record(queue, [Held(found.name, None, envelope("delayed"))])
+        asleep.owner.close()
+        assert awake.claim([queue], 1) == []
+        assert not asleep.keys.delete(f"{DELAYED}/{folder}/{found.name}", found.version)
+        claims = self.claim(awake, queue, 1)
+        awake.settle(acks=claims)
+        assert awake.claim([queue], 1) == []
 
     def test_a_message_too_large_is_named(self, stores: OpenStore, queue: str) -> None:
         store = stores()
