@@ -111,8 +111,7 @@ def main() -> int:
     given, arguments = parser.parse_known_args()
     with tempfile.TemporaryDirectory(prefix="kombu-faults-") as folder:
         tree = copied_tree(Path(folder))
-        clients = ("packaging", "python-etcd", "python-consul2")
-        theirs = published_python("pytest", "pytest-timeout", *clients)
+        theirs = published_python("pytest", "pytest-timeout", "packaging")
         published = run(theirs, PUBLISHED.rpartition("=")[2], tree, given.servers, arguments)
         ours = run(sys.executable, kombu.__version__, tree, given.servers, arguments)
     table = rows(published, ours)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from kombu.transport.keyvalue.layout import CLAIMS, DelayedName
@@ -73,12 +75,42 @@ class Claims:
         self.keys = keys
         self.owner = owner
         self._numbers = itertools.count()
+        self._unsure: deque[Holding] = deque()
+
+    @contextmanager
+    def watched(self, holding: Holding) -> Iterator[None]:
+        """Do something with a record; if that fails half way, :meth:`recover` tidies up."""
+        try:
+            yield
+        except BaseException:
+            self._unsure.append(holding)
+            raise
+
+    def recover(self) -> int:
+        """Give back what records hold that were made or emptied half way; how many messages."""
+        count = 0
+        while self._unsure:
+            holding = self._unsure.popleft()
+            with self.watched(holding), holding.lock:
+                found = self.keys.read(holding.key)
+                if found is not None:
+                    left = Holding.parse(holding.key, found)
+                    holding.held, holding.version = left.held, left.version
+                    count += self._give_back_all(holding)
+        return count
+
+    def _give_back_all(self, holding: Holding) -> int:
+        held = list(holding.held.values())
+        self.give_back(holding, held, touch=True)
+        self.drop(holding, [each.name for each in held])
+        return len(held)
 
     def record(self, queue: str, held: Iterable[Held]) -> Holding:
         """Write a record of messages that are about to be taken."""
         key = f"{CLAIMS}/{self.owner.ensure()}/{next(self._numbers):x}"
         holding = Holding(key, queue, held)
-        holding.version = self.keys.swap(key, holding.dump(), 0) or 0
+        with self.watched(holding):
+            holding.version = self.keys.swap(key, holding.dump(), 0) or 0
         return holding
 
     def drop(self, holding: Holding, names: Iterable[str]) -> bool:
@@ -159,12 +191,8 @@ class Claims:
     def _restore(self, key: str, stored: Stored) -> int:
         left = Holding.parse(key, stored)
         ours = self.record(left.queue, left.held.values())
-        if not self.keys.delete(key, stored.version):
-            with ours.lock:
-                self.drop(ours, list(ours.held))  # another was faster
-            return 0
-        held = list(ours.held.values())
-        with ours.lock:
-            self.give_back(ours, held, touch=True)
-            self.drop(ours, [each.name for each in held])
-        return len(held)
+        with self.watched(ours), ours.lock:
+            if self.keys.delete(key, stored.version):
+                return self._give_back_all(ours)
+            self.drop(ours, list(ours.held))  # another was faster
+        return 0

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
+from amqp.exceptions import RecoverableConnectionError
 
 from kombu.testing.conformance.store import StoreContract, bodies, envelope
+from kombu.transport.http import ServerError
 from kombu.transport.keyvalue.claims import Held
 from kombu.transport.keyvalue.layout import DELAYED, HOME, DelayedName
+from kombu.transport.keyvalue.port import Listing, Stored
 from kombu.transport.keyvalue.store import KeyValueStore, MessageTooLarge
 from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Put, Store
@@ -113,6 +116,64 @@ class KeyValueContract(StoreContract):
         claims = self.claim(awake, queue, 1)
         awake.settle(acks=claims)
         assert awake.claim([queue], 1) == []
+
+    def test_a_claim_that_fails_half_way_keeps_nothing_back(
+        self, stores: OpenStore, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = stores()
+        self.put(store, queue, *"abc")
+        take = store.keys.take
+
+        def break_off(name: str, messages: Sequence[Stored]) -> list[bool]:
+            take(name, messages[:2])
+            raise ServerError("no leader")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store.keys, "take", break_off)
+            with pytest.raises(RecoverableConnectionError, match="no leader"):
+                store.claim([queue], 3)
+        claims = self.claim(store, queue, 3)
+        assert bodies(claims) == list("abc")
+        store.settle(acks=claims)
+        store.close()
+        assert stores().claim([queue], 3) == []
+
+    def test_a_record_whose_answer_was_lost_gives_nothing_back_later(
+        self, stores: OpenStore, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = stores()
+        self.put(store, queue, "a")
+        swap = store.keys.swap
+
+        def lose_answer(key: str, value: str, version: int) -> int:
+            swap(key, value, version)
+            raise ServerError("out of time")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store.keys, "swap", lose_answer)
+            with pytest.raises(RecoverableConnectionError, match="out of time"):
+                store.claim([queue], 1)
+        store.settle(acks=self.claim(store, queue, 1))
+        store.close()
+        assert stores().claim([queue], 1) == []
+
+    def test_what_was_claimed_before_an_error_is_handed_out(
+        self, stores: OpenStore, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = stores()
+        self.put(store, queue, "a")
+
+        def fail(folder: str) -> Listing:
+            if folder == store.keys.queue_folder("other"):
+                raise ServerError("no leader")
+            return found(folder)
+
+        found = store.keys.list
+        assert store.claim([], 1) == []
+        monkeypatch.setattr(store.keys, "list", fail)
+        assert bodies(store.claim([queue, "other"], 2)) == ["a"]
+        with pytest.raises(RecoverableConnectionError, match="no leader"):
+            store.claim(["other"], 1)
 
     def test_a_message_too_large_is_named(self, stores: OpenStore, queue: str) -> None:
         store = stores()
