@@ -2,7 +2,8 @@
 
 ``python -m t.kills sqla+sqlite:////tmp/trial.db --options '{"lease": 2}' --kills 60``
 
-Consumers write a message's number to a file of their own before they acknowledge it. A message
+With ``--published`` the consumers are those of the published package: what it loses is the
+measure. Messages are sent and counted by this checkout either way. Consumers write a message's number to a file of their own before they acknowledge it. A message
 that no consumer ever wrote down is lost.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
@@ -21,6 +23,7 @@ from typing import Any, NamedTuple
 
 from kombu import Connection, Queue
 
+ROOT = Path(__file__).resolve().parents[1]
 QUEUE = "kills"
 CONSUMERS = 3
 
@@ -64,16 +67,24 @@ class Trial:
         folder: for the consumers' notes.
         messages: how many are sent.
         kills: how many consumers are killed while they work.
+        python: the interpreter of the consumers; whose kombu it has is on trial.
     """
 
     def __init__(
-        self, url: str, options: dict[str, Any], folder: Path, messages: int, kills: int
+        self,
+        url: str,
+        options: dict[str, Any],
+        folder: Path,
+        messages: int,
+        kills: int,
+        python: str = sys.executable,
     ) -> None:
         self.url = url
         self.options = options
         self.folder = folder
         self.messages = messages
         self.kills = kills
+        self.python = python
         self._running: list[tuple[subprocess.Popen[bytes], Path]] = []
         self._started = 0
         self._dice = random.Random(7)
@@ -120,9 +131,12 @@ class Trial:
         self._started += 1
         notes = self.folder / f"notes-{self._started}"
         notes.touch()
-        command = [sys.executable, "-m", __name__ if __spec__ is None else __spec__.name]
+        ours = self.python == sys.executable
+        command = [self.python, *(["-m", "t.kills"] if ours else [__file__])]
         process = subprocess.Popen(
-            [*command, self.url, "--options", json.dumps(self.options), "--consume", str(notes)]
+            [*command, self.url, "--options", json.dumps(self.options), "--consume", str(notes)],
+            cwd=ROOT if ours else self.folder,
+            env=None if ours else without_paths(),
         )
         self._running.append((process, notes))
 
@@ -152,19 +166,34 @@ class Trial:
         ]
 
 
+def published() -> str:
+    from t.peers import published_python  # the consumers of the other side can't import it
+
+    return published_python()
+
+
+def without_paths() -> dict[str, str]:
+    """The environment for the other side: nothing in it says where modules are."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--options", type=json.loads, default={}, help="transport options as JSON")
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--published", action="store_true", help="consumers of the published kombu")
     parser.add_argument("--consume", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.consume:
         consume(given.url, given.options, given.consume)
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        outcome = Trial(given.url, given.options, Path(folder), given.messages, given.kills).run()
+        python = published() if given.published else sys.executable
+        outcome = Trial(
+            given.url, given.options, Path(folder), given.messages, given.kills, python
+        ).run()
     print(outcome)
     return 1 if outcome.lost else 0
 

@@ -50,7 +50,8 @@ class BrokerDatabase:
         if self.broadcast.find_one({}, {"_id": 1}) is None:
             # A tailable cursor on an empty collection is dead at once.
             self.broadcast.insert_one({"queue": None, "payload": ""})
-        self.messages.create_index(DELIVERY_ORDER)
+        # Spelt as published peers spell it: some servers refuse the same index with other options.
+        self.messages.create_index(DELIVERY_ORDER, background=True)
         self.messages.create_index("held.until", sparse=True)
         self.messages.create_index("held.receipt", sparse=True)
         self.broadcast.create_index("queue")
