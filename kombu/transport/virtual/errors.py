@@ -29,6 +29,10 @@ class InvalidEnvelope(KeyError, ValueError):
         return str(self.args[0]) if self.args else "invalid envelope"
 
 
+class MessageTooLarge(ValueError):
+    """A message is larger than the backend takes; nothing was sent."""
+
+
 def not_found(kind: str, name: str, vhost: str, method: str = "") -> NotFound:
     """404: the exchange or queue does not exist."""
     return NotFound(f"NOT_FOUND - no {kind} {name!r} in vhost {vhost!r}", (50, 10), method)

@@ -19,6 +19,7 @@ from kazoo.exceptions import KazooException, NoNodeError
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.virtual.envelope import parse
+from kombu.transport.virtual.errors import MessageTooLarge
 from kombu.transport.virtual.store import (
     Claim,
     Envelope,
@@ -37,10 +38,6 @@ logger = logging.getLogger(__name__)
 
 #: The server refuses a request above this (``jute.maxbuffer``), less what is not the message.
 LARGEST_MESSAGE = 1_048_575 - 4_096
-
-
-class MessageTooLarge(ValueError):
-    """A message does not fit into a znode."""
 
 
 class ZookeeperStore(Store):
