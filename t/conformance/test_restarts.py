@@ -8,6 +8,7 @@ import pytest
 
 from kombu.testing.conformance import Harness
 from kombu.testing.conformance.crashes import Durable, Restarts
+from kombu.transport.azurestoragequeues import Transport as StorageQueuesTransport
 from kombu.transport.pyamqp import Transport
 from kombu.transport.redis import Transport as RedisTransport
 from t.services.pool import Servers
@@ -36,4 +37,17 @@ class TestRedisRestart(Restarts):
     def harness(self, servers: Servers) -> Iterator[Harness]:
         service = servers.service("redis")
         with Harness(service.env["REDIS_URL"], restart=service.restart) as harness:
+            yield harness
+
+
+@pytest.mark.server("azurite")
+class TestAzureStorageQueuesRestart(Restarts, Durable):
+    features = StorageQueuesTransport.features
+    restartable = True
+
+    @pytest.fixture
+    def harness(self, servers: Servers) -> Iterator[Harness]:
+        service = servers.service("azurite")
+        url = service.env["AZURE_QUEUES_URL"]
+        with Harness(url, restart=service.restart) as harness:
             yield harness

@@ -52,6 +52,7 @@ except Exception as error:
         ("mongodb://", "pymongo,pymongo.errors", "mongodb"),
         ("zookeeper://", "kazoo,kazoo.client", "zookeeper"),
         ("sqs://", "boto3,botocore", "sqs"),
+        ("azurestoragequeues://k@http://h/a", "azure.storage.queue", "azurestoragequeues"),
     ],
 )
 def test_an_absent_client_library_is_named_with_its_extra(

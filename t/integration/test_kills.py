@@ -44,3 +44,11 @@ def test_sqs(servers: Servers, tmp_path: Path) -> None:
         "lease": 2,
     }
     run(environment["SQS_URL"], options, tmp_path)
+
+
+@pytest.mark.server("azurite")
+def test_azurestoragequeues(servers: Servers, tmp_path: Path) -> None:
+    url = servers.env("azurite")["AZURE_QUEUES_URL"]
+    prefix = f"{uuid4().hex[:8]}-"
+    options = {"queue_name_prefix": prefix, "lease": 2, "polling_interval": 0.2}
+    run(url, options, tmp_path)

@@ -26,6 +26,7 @@ def test_message_names_extra_and_module() -> None:
         ("mongodb://", "pymongo", "mongodb"),
         ("zookeeper://", "kazoo", "zookeeper"),
         ("sqs://", "boto3", "sqs"),
+        ("azurestoragequeues://k@http://h/a", "azure.storage.queue", "azurestoragequeues"),
     ],
 )
 def test_each_transport_says_what_to_install(url: str, client: str, extra: str) -> None:
