@@ -8,7 +8,7 @@ BIN     := $(VENV)/bin
 SERVERS ?= all
 # What is installed for "all": what tests ask for today.
 NEEDED  := redis redis-secure redis-sentinel redis-cluster rabbitmq rabbitmq-cluster mongodb \
-           zookeeper sqs postgres mariadb azurite
+           zookeeper sqs postgres mariadb azurite servicebus
 # Two at a time, a file each: every worker starts servers of its own. A test that fails while
 # the other worker restarts a broker has a second try; the summary (R) names it.
 PYTEST  ?= $(BIN)/python -m pytest -q -rR -n 2 --dist loadfile --reruns 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from amqp.exceptions import (
@@ -19,6 +20,7 @@ from kombu.transport.errors import ErrorRow, ErrorTable
 
 #: What stands in a URL in place of a key -> the class of azure-identity that it names.
 IDENTITIES = ("DefaultAzureCredential", "ManagedIdentityCredential")
+DIGEST = 12
 
 
 def identity(name: str, transport: str) -> Any:
@@ -31,6 +33,12 @@ def identity(name: str, transport: str) -> Any:
         ImportError: azure-identity is missing; names what to install.
     """
     return getattr(load_client("azure.identity", transport, transport), name)()
+
+
+def digested(full: str, head: str, longest: int) -> str:
+    """``head``, cut to size, and a digest of ``full``: a name of its own for what has none."""
+    digest = sha256(full.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
+    return f"{head[: longest - DIGEST - 1].rstrip('-')}-{digest}".lstrip("-")
 
 
 class HTTPErrorTable(ErrorTable):

@@ -52,3 +52,16 @@ def test_azurestoragequeues(servers: Servers, tmp_path: Path) -> None:
     prefix = f"{uuid4().hex[:8]}-"
     options = {"queue_name_prefix": prefix, "lease": 2, "polling_interval": 0.2}
     run(url, options, tmp_path)
+
+
+@pytest.mark.server("servicebus")
+def test_azureservicebus(servers: Servers, tmp_path: Path) -> None:
+    environment = servers.env("servicebus")
+    options = {
+        "queue_name_prefix": f"{uuid4().hex[:8]}-",
+        "peek_lock_seconds": 3,
+        "wait_time_seconds": 1,
+        "emulator": True,
+        "connection_verify": environment["SERVICEBUS_CA"],
+    }
+    run(environment["SERVICEBUS_URL"], options, tmp_path)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import string
-from hashlib import sha256
+
+from kombu.transport.azure import digested
 
 LONGEST_NAME = 63
 _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, "-"))
 _VALID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_DIGEST = 12
 
 
 def plain(name: str) -> str:
@@ -28,6 +28,4 @@ def storage_name(name: str, prefix: str = "") -> str:
     published = plain(full)
     if 3 <= len(published) <= LONGEST_NAME and _VALID.fullmatch(published):
         return published
-    digest = sha256(full.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
-    head = "-".join(re.findall(r"[a-z0-9]+", published.lower()))[: LONGEST_NAME - _DIGEST - 1]
-    return f"{head.rstrip('-')}-{digest}".lstrip("-")
+    return digested(full, "-".join(re.findall(r"[a-z0-9]+", published.lower())), LONGEST_NAME)
