@@ -10,6 +10,7 @@ from kombu.testing.conformance import Harness
 from kombu.testing.conformance.crashes import Durable, Restarts
 from kombu.transport.azurestoragequeues import Transport as StorageQueuesTransport
 from kombu.transport.pyamqp import Transport
+from kombu.transport.qpid import Transport as QpidTransport
 from kombu.transport.redis import Transport as RedisTransport
 from t.services.pool import Servers
 
@@ -49,5 +50,18 @@ class TestAzureStorageQueuesRestart(Restarts, Durable):
     def harness(self, servers: Servers) -> Iterator[Harness]:
         service = servers.service("azurite")
         url = service.env["AZURE_QUEUES_URL"]
+        with Harness(url, restart=service.restart) as harness:
+            yield harness
+
+
+@pytest.mark.server("rabbitmq")
+class TestQpidRestart(Restarts, Durable):
+    features = QpidTransport.features
+    restartable = True
+
+    @pytest.fixture
+    def harness(self, servers: Servers) -> Iterator[Harness]:
+        service = servers.service("rabbitmq")
+        url = service.env["RABBITMQ_AMQP10_URL"].replace("amqp://", "qpid://")
         with Harness(url, restart=service.restart) as harness:
             yield harness

@@ -65,3 +65,9 @@ def test_azureservicebus(servers: Servers, tmp_path: Path) -> None:
         "connection_verify": environment["SERVICEBUS_CA"],
     }
     run(environment["SERVICEBUS_URL"], options, tmp_path)
+
+
+@pytest.mark.server("rabbitmq")
+def test_qpid(servers: Servers, tmp_path: Path) -> None:
+    url = servers.env("rabbitmq")["RABBITMQ_AMQP10_URL"].replace("amqp://", "qpid://")
+    run(url, {}, tmp_path)

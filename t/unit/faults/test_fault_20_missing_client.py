@@ -26,6 +26,7 @@ def test_message_names_extra_and_module() -> None:
         ("mongodb://", "pymongo", "mongodb"),
         ("zookeeper://", "kazoo", "zookeeper"),
         ("sqs://", "boto3", "sqs"),
+        ("qpid://h", "proton", "qpid"),
         ("azureservicebus://p:k@n", "azure.servicebus", "azureservicebus"),
         ("azurestoragequeues://k@http://h/a", "azure.storage.queue", "azurestoragequeues"),
     ],
