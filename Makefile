@@ -7,8 +7,26 @@ BIN     := $(VENV)/bin
 # Servers that the tests start; SERVERS=none leaves them out, and the end of the run says so.
 SERVERS ?= all
 # What is installed for "all": what tests ask for today.
-NEEDED  := redis redis-secure redis-sentinel redis-cluster rabbitmq rabbitmq-cluster mongodb \
-           zookeeper sqs postgres mariadb azurite servicebus
+NEEDED  := redis \
+           redis-secure \
+           redis-sentinel \
+           redis-cluster \
+           rabbitmq \
+           rabbitmq-cluster \
+           mongodb \
+           zookeeper \
+           zookeeper-ensemble \
+           sqs \
+           sqs-ministack \
+           postgres \
+           mariadb \
+           pyro5 \
+           nats \
+           etcd \
+           consul \
+           slmq \
+           azurite \
+           servicebus
 # Two at a time, a file each: every worker starts servers of its own. A test that fails while
 # the other worker restarts a broker has a second try; the summary (R) names it.
 PYTEST  ?= $(BIN)/python -m pytest -q -rR -n 2 --dist loadfile --reruns 1

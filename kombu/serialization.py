@@ -16,7 +16,7 @@ from .utils.compat import entrypoints
 from .utils.encoding import bytes_to_str, str_to_bytes
 from .utils.imports import Late
 from .utils.json import dumps as json_dumps
-from .utils.json import loads as json_loads
+from .utils.json import parse as json_parse
 
 if TYPE_CHECKING:
     import pickle
@@ -313,7 +313,7 @@ unregister = registry.unregister
 
 def register_json() -> None:
     """Register ``json``, see :mod:`kombu.utils.json`."""
-    registry.register("json", json_dumps, json_loads, "application/json", "utf-8")
+    registry.register("json", json_dumps, json_parse, "application/json", "utf-8")
 
 
 def register_pickle() -> None:
@@ -396,9 +396,10 @@ def prepare_accept_content(
     known = registry.name_to_type if name_to_type is None else name_to_type
     accepted = set()
     for name in content_types:
-        if "/" not in name and name not in known:
+        content_type = name if "/" in name else known.get(name)
+        if content_type is None:
             raise SerializerNotInstalled(f"No encoder/decoder installed for {name}")
-        accepted.add(name if "/" in name else known[name])
+        accepted.add(content_type)
     return accepted
 
 

@@ -9,6 +9,30 @@ from kombu.utils.objects import cached_property
 __all__ = ("TransportFace",)
 
 
+class TransportErrors:
+    """A tuple of exceptions as the transport says it; an application may set another.
+
+    ``connection_errors``: after these the connection is of no use. ``channel_errors``: these
+    refuse one operation. The recoverable ones: after these connecting again, or the same
+    operation on a new channel, may succeed.
+
+    Arguments:
+        name: of the attribute, and of the transport's.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, connection: Any, owner: Any = None) -> Any:
+        if connection is None:
+            return self
+        given = connection.__dict__.get(self._name)
+        return getattr(connection.transport, self._name) if given is None else given
+
+    def __set__(self, connection: Any, errors: Any) -> None:
+        connection.__dict__[self._name] = errors
+
+
 class TransportFace:
     """The transport's abilities, as the connection shows them."""
 
@@ -51,25 +75,10 @@ class TransportFace:
         """The one :meth:`get_manager` that this connection keeps."""
         return self.get_manager()
 
-    @property
-    def connection_errors(self) -> Any:
-        """Errors after which the connection is of no use."""
-        return self.transport.connection_errors
-
-    @property
-    def channel_errors(self) -> Any:
-        """Errors that refuse one operation."""
-        return self.transport.channel_errors
-
-    @property
-    def recoverable_connection_errors(self) -> Any:
-        """Errors after which connecting again may help."""
-        return self.transport.recoverable_connection_errors
-
-    @property
-    def recoverable_channel_errors(self) -> Any:
-        """Errors after which the same operation on a new channel may succeed."""
-        return self.transport.recoverable_channel_errors
+    connection_errors = TransportErrors("connection_errors")
+    channel_errors = TransportErrors("channel_errors")
+    recoverable_connection_errors = TransportErrors("recoverable_connection_errors")
+    recoverable_channel_errors = TransportErrors("recoverable_channel_errors")
 
     @property
     def supports_heartbeats(self) -> bool:

@@ -62,6 +62,7 @@ TRANSPORT_ALIASES: dict[str, Any] = {
     "pyro": "kombu.transport.pyro:Transport",
     "gcpubsub": "kombu.transport.gcpubsub:Transport",
     "pgmq": "kombu.transport.pgmq:Transport",
+    "nats": "kombu.transport.nats:Transport",
 }
 
 

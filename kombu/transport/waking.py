@@ -9,14 +9,25 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from kombu.transport.sweeping import Sweep
+
 SHORTEST_PAUSE = 0.001
 
 
 class Source(ABC):
-    """Where news of messages come from."""
+    """Where news of messages come from.
 
-    #: Longest pause between two looks; ``None`` where the descriptor tells.
+    Either it has a descriptor that becomes readable, or a thread of its own that calls
+    :attr:`ring`, or it is looked at again and again: after a millisecond first, then less and
+    less often. :attr:`longest_pause` is asked each time, so that a source may change from one
+    to another and back; it rings when it does.
+    """
+
+    #: Longest pause between two looks, seconds; ``None`` while it tells by itself.
     longest_pause: float | None = None
+
+    #: Wakes the thread that waits; may be called from any thread. Set by the waker.
+    ring: Callable[[], None]
 
     def open(self) -> bool:
         """Get ready to be told; whether news may have been missed until now."""
@@ -25,6 +36,11 @@ class Source(ABC):
     def fileno(self) -> int | None:
         """A descriptor that becomes readable with news."""
         return None
+
+    def filenos(self) -> Sequence[int]:
+        """All such descriptors, where there may be several; others after each look."""
+        fileno = self.fileno()
+        return () if fileno is None else (fileno,)
 
     @abstractmethod
     def look(self, queues: Sequence[str]) -> bool:
@@ -59,32 +75,27 @@ class Waker:
 
     Arguments:
         source: tells what other clients did.
+        sweeps: the store's; who waits is woken when one is due, for a claim to run it.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *sweeps: Sweep) -> None:
         self.source = source
+        self.sweeps = sweeps
         self._lock = threading.Lock()
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._rung = False
         self._interrupted = False
-        self._due = float("inf")
-        self._closed = False
+        self._armed: tuple[str, ...] = ()
+        source.ring = self.ring
+        for sweep in sweeps:
+            sweep.notify(self._nudge)
 
     def ring(self) -> None:
         """This client put something or gave it back."""
         with self._lock:
             self._rung = True
-        self._nudge()
-
-    def ring_in(self, seconds: float) -> None:
-        """Something becomes ready then."""
-        due = time.monotonic() + max(seconds, 0.0)
-        with self._lock:
-            if due >= self._due:
-                return
-            self._due = due
         self._nudge()
 
     def interrupt(self) -> None:
@@ -112,13 +123,10 @@ class Waker:
             if self._interrupted:
                 self._interrupted = False
                 return False
-            is_due = self._due <= time.monotonic()
-            if is_due:
-                self._due = float("inf")
-            if is_due or self._rung:
-                self._rung = False
-                return True
-        return None
+            rung, self._rung = self._rung, False
+        # Each is asked, for each tells once.
+        due = [sweep.tell() for sweep in self.sweeps]
+        return True if rung or any(due) else None
 
     def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
         """Sleep until a claim may succeed; ``False`` after the timeout or an interruption."""
@@ -132,10 +140,14 @@ class Waker:
         pause = SHORTEST_PAUSE
         with selectors.DefaultSelector() as selector:
             selector.register(self._reader, selectors.EVENT_READ)
-            fileno = self.source.fileno()
-            if fileno is not None:
-                selector.register(fileno, selectors.EVENT_READ)
+            registered: set[int] = set()
             while True:
+                filenos = set(self.source.filenos())
+                for fileno in registered - filenos:
+                    selector.unregister(fileno)
+                for fileno in filenos - registered:
+                    selector.register(fileno, selectors.EVENT_READ)
+                registered = filenos
                 self._drain()
                 news = self._news()
                 if news is not None:
@@ -144,17 +156,36 @@ class Waker:
                 if deadline is not None and now >= deadline:
                     return False
                 longest = self.source.longest_pause
-                ends = [self._due, float("inf") if deadline is None else deadline]
+                ends = [sweep.wakes_at for sweep in self.sweeps]
+                ends.append(float("inf") if deadline is None else deadline)
                 if longest is not None:
                     ends.append(now + min(pause, longest))
                 until = min(ends)
                 nap = None if until == float("inf") else max(until - now, 0.0)
                 ready = selector.select(nap)
-                told = any(key.fd == fileno for key, _ in ready)
+                told = any(key.fd in registered for key, _ in ready)
                 if told or (longest is not None and not ready):
                     pause *= 2
                     if self.source.look(queues):
                         return True
+
+    # ---- under an event loop
+
+    def filenos(self) -> Sequence[int]:
+        """Descriptors that become readable with news of any kind."""
+        return (self._reader.fileno(), *self.source.filenos())
+
+    def arm(self, queues: Sequence[str]) -> None:
+        """Make one of them readable when a claim on one of ``queues`` may succeed."""
+        self._armed = tuple(queues)
+        if self.source.open() or self.source.look(queues):
+            self.ring()
+
+    def on_readable(self) -> bool:
+        """Read what came; whether a claim may succeed now."""
+        self._drain()
+        told = bool(self._news())
+        return self.source.look(self._armed) or told
 
     def close(self) -> None:
         """End all waiting."""

@@ -14,7 +14,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, TypeVar, cast
 
-from .jsontext import make_parser, make_writer
+from .jsontext import make_parser, make_writer, text_of
 
 T = TypeVar("T")
 EncodedT = TypeVar("EncodedT")
@@ -102,15 +102,10 @@ def loads(
     Raises:
         ValueError: it is no JSON, no utf-8, or a marked object can't be read.
     """
-    if decode_bytes and type(s) is bytes:
-        s = s.decode("utf-8")
-    elif isinstance(s, memoryview):
-        s = s.tobytes().decode("utf-8")
-    elif decode_bytes and isinstance(s, (bytes, bytearray)):
-        s = s.decode("utf-8")
-    if object_hook is _object_hook and _loads is json.loads and type(s) is str:
-        return _parse(s)
-    return _loads(s, object_hook=object_hook)
+    as_text = decode_bytes or isinstance(s, (str, memoryview))
+    if as_text and object_hook is _object_hook and _loads is json.loads:
+        return parse(s)
+    return _loads(text_of(s) if as_text else s, object_hook=object_hook)
 
 
 def register_type(
@@ -143,7 +138,8 @@ def _default(o: Any) -> Any:
 
 
 _write = make_writer(_default)
-_parse = make_parser(object_hook)
+#: :func:`loads` without options.
+parse = make_parser(object_hook)
 
 
 def _marked(marker: str, value: Any) -> dict[str, Any]:

@@ -37,15 +37,19 @@ _parse: Callable[[str], Any] = _first_parse
 _make_encoder: Any = getattr(_json_encoder, "c_make_encoder", None)
 
 
-def make_parser(object_hook: ObjectHook) -> Callable[[str], Any]:
+def make_parser(object_hook: ObjectHook) -> Callable[[Any], Any]:
     """Make what ``json.loads(text, object_hook=object_hook)`` is, but faster.
+
+    Bytes, bytearrays and memoryviews are taken, too: they are utf-8.
 
     Arguments:
         object_hook: returns every object as it is that has no key ``__type__``.
     """
     parse_marked = json.JSONDecoder(object_hook=object_hook).decode
 
-    def parse(text: str) -> Any:
+    def parse(data: Any) -> Any:
+        kind = type(data)
+        text = data if kind is str else data.decode("utf-8") if kind is bytes else text_of(data)
         if "__type__" not in text and not ("\\u00" in text and _HIDDEN_MARKER.search(text)):
             try:
                 return _parse(text)
@@ -57,6 +61,15 @@ def make_parser(object_hook: ObjectHook) -> Callable[[str], Any]:
             return json.loads(text, object_hook=object_hook)
 
     return parse
+
+
+def text_of(data: Any) -> str:
+    """Text as it is, bytes as utf-8."""
+    if isinstance(data, str):
+        return data
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data).decode("utf-8")
+    raise TypeError(f"the JSON object must be text or bytes, not {type(data).__name__}")
 
 
 def make_writer(default: Default) -> Callable[[Any], str]:

@@ -1,4 +1,4 @@
-"""Scenarios against a running broker: ``broker.py SCENARIO URL [OPTIONS-AS-JSON]``.
+"""Scenarios against a running broker: ``broker.py SCENARIO URL [OPTIONS-AS-JSON [COUNT]]``.
 
 Run by either side's interpreter, so only what both sides have is used; prints one JSON line.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import statistics
 import sys
 import threading
 import time
@@ -16,10 +15,9 @@ from typing import Any
 from uuid import uuid4
 
 from embedded import BODY, HEADERS, cpu_seconds
+from figures import Figures, Spent, percentiles
 
 from kombu import Connection, Queue
-
-Figures = dict[str, float]
 
 
 class Bench:
@@ -43,47 +41,47 @@ class Bench:
 
     def publish(self, count: int = 3_000) -> Figures:
         with self.connect() as connection:
-            took = self.fill(connection, count)
+            self.queue(connection.default_channel).declare()
+            spent = Spent()
+            self.fill(connection, count)
+            figures = spent.figures("publish/s", "publish cpu us/message", count)
             self.queue(connection.default_channel).delete()
-        return {"publish/s": count / took}
+        return figures
 
     def confirmed(self, count: int = 2_000) -> Figures:
+        took = []
         with self.connect(confirm_publish=True) as connection:
-            took = self.fill(connection, count)
+            producer = connection.Producer(serializer="json")
+            self.queue(connection.default_channel).declare()
+            spent = Spent()
+            for _ in range(count):
+                begin = time.perf_counter()
+                producer.publish(BODY, headers=HEADERS, routing_key=self.queue.name)
+                took.append((time.perf_counter() - begin) * 1e3)
+            figures = spent.figures("confirmed publish/s", "confirmed cpu us/message", count)
             self.queue(connection.default_channel).delete()
-        return {"confirmed publish/s": count / took}
+        return {**figures, **percentiles(took, "confirmed")}
 
     def batch(self, count: int = 20_000, single: int = 1_000) -> Figures:
         with self.connect() as connection:
             alone = self.fill(connection, single) / single
             producer = connection.Producer(serializer="json")
-            begin = time.perf_counter()
+            spent = Spent()
             with producer.batch():
                 for _ in range(count):
                     producer.publish(BODY, headers=HEADERS, routing_key=self.queue.name)
-            took = time.perf_counter() - begin
+            figures = spent.figures("batch publish/s", "batch cpu us/message", count)
             self.queue(connection.default_channel).delete()
-        return {"batch publish/s": count / took, "batch / single": count / took * alone}
+        return {**figures, "batch / single": figures["batch publish/s"] * alone}
 
     def consume(self, count: int = 5_000, prefetch: int = 100) -> Figures:
         with self.connect() as connection:
             self.fill(connection, count)
-            seen = 0
-
-            def receive(message: Any) -> None:
-                nonlocal seen
-                seen += 1
-                message.ack()
-
-            before, begin = cpu_seconds(), time.perf_counter()
-            with connection.Consumer(
-                [self.queue], on_message=receive, accept=["json"], prefetch_count=prefetch
-            ):
-                while seen < count:
-                    connection.drain_events(timeout=20)
-            took, spent = time.perf_counter() - begin, cpu_seconds() - before
+            spent = Spent()
+            self.drain(connection, count, prefetch)
+            figures = spent.figures("consume+ack/s", "cpu us/message", count)
             self.queue(connection.default_channel).delete()
-        return {"consume+ack/s": count / took, "cpu us/message": spent / count * 1e6}
+        return figures
 
     def latency(self, count: int = 200) -> Figures:
         ready, arrived, stamps = threading.Event(), threading.Event(), []
@@ -113,8 +111,7 @@ class Bench:
                 arrived.wait(10)
             thread.join(10)
             self.queue(connection.default_channel).delete()
-        stamps.sort()
-        return {"p50 ms": statistics.median(stamps), "p99 ms": stamps[int(len(stamps) * 0.99)]}
+        return percentiles(stamps)
 
     def idle(self, seconds: float = 10.0) -> Figures:
         with self.connect() as connection, connection.Consumer([self.queue], callbacks=[print]):
@@ -125,11 +122,58 @@ class Bench:
             self.queue(connection.default_channel).delete()
         return {"cpu %": spent / took * 100}
 
+    def drain(self, connection: Connection, count: int, prefetch: int = 100) -> None:
+        """Consume and acknowledge so many."""
+        seen = 0
 
-def main(scenario: str, url: str, options: str = "{}") -> Figures:
+        def receive(message: Any) -> None:
+            nonlocal seen
+            seen += 1
+            message.ack()
+
+        with connection.Consumer(
+            [self.queue], on_message=receive, accept=["json"], prefetch_count=prefetch
+        ):
+            while seen < count:
+                connection.drain_events(timeout=20)
+
+    # ---- on SQS, where somebody else counts the calls: a negative figure asks for their
+    # number times that
+
+    def calls(self, count: int = 1_000) -> Figures:
+        """Publish, in a batch where there are batches, and consume."""
+        with self.connect() as connection:
+            self.queue(connection.default_channel).declare()
+            producer = connection.Producer(serializer="json")
+            with getattr(producer, "batch", contextlib.nullcontext)():
+                for _ in range(count):
+                    producer.publish(BODY, headers=HEADERS, routing_key=self.queue.name)
+            self.drain(connection, count)
+            self.queue(connection.default_channel).delete()
+        return {"calls/1,000 messages": -1_000 / count}
+
+    def calls_one_by_one(self, count: int = 1_000) -> Figures:
+        """The same, each publish by itself."""
+        with self.connect() as connection:
+            self.fill(connection, count)
+            self.drain(connection, count)
+            self.queue(connection.default_channel).delete()
+        return {"calls/1,000 messages": -1_000 / count}
+
+    def idle_calls(self, seconds: float = 60.0) -> Figures:
+        """A consumer that looks once a second whether it shall stop, as ConsumerMixin's does."""
+        with self.connect() as connection, connection.Consumer([self.queue], callbacks=[print]):
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                with contextlib.suppress(TimeoutError):
+                    connection.drain_events(timeout=1)
+        return {"calls/idle hour": -3_600 / seconds}
+
+
+def main(scenario: str, url: str, options: str = "{}", count: str = "") -> Figures:
     bench = Bench(url, json.loads(options))
-    run: Callable[[], Figures] = getattr(bench, scenario)
-    return run()
+    run: Callable[..., Figures] = getattr(bench, scenario)
+    return run(int(count)) if count else run()
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def source(name: str, suite: Suite) -> Path:
     folder = CACHE / f"{name}-source"
     if not folder.exists():
         with tempfile.TemporaryDirectory() as scratch:
-            options = ("--no-deps", "--no-binary", ":all:", "--no-build-isolation", "-q")
+            options = ("--no-deps", "--no-binary", suite.requirement.partition("==")[0], "-q")
             pip(Path(sys.executable), "download", *options, "-d", scratch, suite.requirement)
             (archive,) = Path(scratch).glob("*.tar.gz")
             with tarfile.open(archive) as tar:
@@ -86,13 +86,19 @@ def run(name: str, side: str, suite: Suite, only: str | None) -> dict[str, str]:
                 shutil.copytree(path, here / item)
             elif path.exists():
                 shutil.copy(path, here / item)
-        options = ["-q", "--timeout=120", "-p", "no:cacheprovider", f"--junitxml={report}"]
-        options += [f"--ignore={path}" for path in suite.left_out]
+        if suite.written:
+            shutil.copy(Path(__file__).with_name(suite.written), here)
+        if suite.runner == "pytest":
+            options = ["-q", "--timeout=120", "-p", "no:cacheprovider", f"--junitxml={report}"]
+            options += ["-o", "addopts="]  # theirs ask for coverage, or to run in parallel
+            options += [f"--ignore={path}" for path in suite.left_out]
+        else:
+            options = ["--output-file", str(report)]
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         log = CACHE / f"{name}-{side}.log"
         with log.open("wb") as out:
             subprocess.run(
-                [str(python), "-m", "pytest", *options, *(only or suite.tests).split()],
+                [str(python), "-m", suite.runner, *options, *(only or suite.tests).split()],
                 cwd=here,
                 env=environment,
                 stdout=out,

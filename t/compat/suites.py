@@ -16,17 +16,22 @@ class Suite:
         copied: folders and files of the archive that the tests read.
         excused: test -> why ours may differ.
         left_out: files that can't be collected with what is installed.
+        runner: ``pytest``, or ``xmlrunner`` for tests that multiply as unittest loads them.
+        written: file beside this one with the tests, where the archive has none.
     """
 
     requirement: str
     needs: tuple[str, ...]
     tests: str
-    copied: tuple[str, ...]
+    copied: tuple[str, ...] = ()
     excused: dict[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    runner: str = "pytest"
+    written: str = ""
 
 
 _PROVISIONS = "counts connections that an earlier test acquired without a limit and never released"
+_CELERY = ("celery==5.7.0", "pytest-timeout==2.4.0")
 _LEAK = "needs the queue that an earlier test leaves behind; fails alone with the published one too"
 
 SUITES: dict[str, Suite] = {
@@ -67,5 +72,60 @@ SUITES: dict[str, Suite] = {
             "t/unit/backends/test_azureblockblob.py",
             "t/unit/backends/test_gcs.py",
         ),
+    ),
+    "celery-batches": Suite(
+        requirement="celery-batches==0.11",
+        needs=("celery<5.7", "pytest==9.1.1", "pytest-timeout==2.4.0"),  # it takes no newer one
+        tests="batches.py",
+        written="batches.py",
+    ),
+    "flower": Suite(
+        requirement="flower==2.2.0",
+        needs=(*_CELERY, "pytest==9.1.1", "redis"),
+        tests="tests/unit",
+        copied=("tests",),
+    ),
+    "django-celery-beat": Suite(
+        requirement="django-celery-beat==2.9.0",
+        needs=(*_CELERY, "pytest<9", "pytest-django<5", "ephem"),
+        tests="t/unit",
+        copied=("t", "setup.cfg"),
+    ),
+    "oslo.messaging": Suite(
+        requirement="oslo.messaging==18.3.1",
+        needs=(
+            "eventlet",
+            "fixtures",
+            "oslotest",
+            "testscenarios",
+            "testtools",
+            "unittest-xml-reporting",
+        ),
+        tests="oslo_messaging.tests.drivers.test_impl_rabbit "
+        "oslo_messaging.tests.drivers.test_amqpdriver oslo_messaging.tests.notify.test_notifier "
+        "oslo_messaging.tests.notify.test_listener oslo_messaging.tests.notify.test_dispatcher "
+        "oslo_messaging.tests.rpc.test_client oslo_messaging.tests.rpc.test_server",
+        runner="xmlrunner",
+    ),
+    "opentelemetry": Suite(
+        requirement="opentelemetry-instrumentation-celery==0.66b1",
+        needs=(*_CELERY, "opentelemetry-test-utils==0.66b1", "pytest==9.1.1"),
+        tests="tests",
+        copied=("tests",),
+    ),
+    "sentry-sdk": Suite(
+        requirement="sentry-sdk==2.75.0",
+        needs=(
+            *_CELERY,
+            "jsonschema",
+            "pytest<9",
+            "pytest-asyncio",
+            "pytest-forked",
+            "pytest-localserver",
+            "redis",
+            "werkzeug",
+        ),
+        tests="tests/integrations/celery",
+        copied=("tests", "pyproject.toml"),
     ),
 }

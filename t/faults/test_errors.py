@@ -52,9 +52,7 @@ except Exception as error:
         ("mongodb://", "pymongo,pymongo.errors", "mongodb"),
         ("zookeeper://", "kazoo,kazoo.client", "zookeeper"),
         ("sqs://", "boto3,botocore", "sqs"),
-        ("qpid://h", "proton", "qpid"),
-        ("azureservicebus://p:k@n", "azure.servicebus", "azureservicebus"),
-        ("azurestoragequeues://k@http://h/a", "azure.storage.queue", "azurestoragequeues"),
+        ("pyro://", "Pyro4,Pyro5", "pyro"),
     ],
 )
 def test_an_absent_client_library_is_named_with_its_extra(

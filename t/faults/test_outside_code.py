@@ -248,3 +248,12 @@ def test_redis_channels_are_overridden_and_read(redis: Broker) -> None:
 
         with client_library.Redis.from_url(redis.url) as client:
             assert "overridden" in {entry["name"] for entry in client.client_list()}
+
+
+@pytest.mark.fault("outside")
+def test_error_tuples_can_be_set() -> None:
+    # oslo.messaging's tests do so.
+    with Connection("memory://") as connection:
+        connection.recoverable_connection_errors = (KeyError,)
+        assert connection.recoverable_connection_errors == (KeyError,)
+        assert connection.connection_errors == connection.transport.connection_errors

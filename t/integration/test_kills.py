@@ -71,3 +71,23 @@ def test_azureservicebus(servers: Servers, tmp_path: Path) -> None:
 def test_qpid(servers: Servers, tmp_path: Path) -> None:
     url = servers.env("rabbitmq")["RABBITMQ_AMQP10_URL"].replace("amqp://", "qpid://")
     run(url, {}, tmp_path)
+
+
+@pytest.mark.server("pyro5")
+def test_pyro(servers: Servers, tmp_path: Path) -> None:
+    run(servers.env("pyro5")["PYRO5_URL"], {"lease": 2}, tmp_path)
+
+
+@pytest.mark.server("nats")
+def test_nats(servers: Servers, tmp_path: Path) -> None:
+    run(f"{servers.env('nats')['NATS_URL']}/kills-{uuid4().hex[:8]}", {"lease": 2}, tmp_path)
+
+
+@pytest.mark.server("etcd")
+def test_etcd(servers: Servers, tmp_path: Path) -> None:
+    run(servers.env("etcd")["ETCD_URL"], {"lease": 2}, tmp_path)
+
+
+@pytest.mark.server("consul")
+def test_consul(servers: Servers, tmp_path: Path) -> None:
+    run(servers.env("consul")["CONSUL_URL"], {"lease": 2}, tmp_path)

@@ -1,4 +1,4 @@
-"""Name servers of Pyro4 and Pyro5."""
+"""Name servers of Pyro4 and Pyro5, and a broker process of ours at the latter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from t.services.processes import HOST, free_port
 from t.services.programs import need, pip_dir
-from t.services.readiness import tcp_ready
+from t.services.readiness import cmd_ready, tcp_ready
 from t.services.service import Service
 
 
@@ -36,9 +36,18 @@ class Pyro(Service):
 
 class Pyro5(Pyro):
     name = "pyro5"
-    doc = "Pyro5 name server"
+    doc = "Pyro5 name server with a broker process of kombu"
     pip = ("Pyro5",)
     module, prefix, ns = "Pyro5", "PYRO5", "Pyro5.nameserver"
 
     def missing(self):
         return need(Pyro5=glob.glob(str(pip_dir("Pyro5") / "Pyro5")))
+
+    def start(self):
+        env = super().start()
+        host, port = env["PYRO5_NS"].split(":")
+        command = [sys.executable, "-m", "kombu.transport.pyro", "--host", host]
+        self.spawn("broker", [*command, "--ns-host", host, "--ns-port", port])
+        listing = [sys.executable, "-m", "Pyro5.nsc", "-n", host, "-p", port, "list"]
+        self.wait(cmd_ready(listing, "kombu.broker"), "no broker")
+        return env

@@ -25,6 +25,7 @@ class RabbitMQ(Service):
         "rabbitmq_amqp1_0",
         "rabbitmq_event_exchange",
         "rabbitmq_consistent_hash_exchange",
+        "rabbitmq_auth_mechanism_ssl",
     )
 
     def missing(self):
@@ -104,6 +105,10 @@ ssl_options.certfile = {tls["cert"]}
 ssl_options.keyfile = {tls["key"]}
 ssl_options.verify = verify_peer
 ssl_options.fail_if_no_peer_cert = false
+auth_mechanisms.1 = PLAIN
+auth_mechanisms.2 = AMQPLAIN
+auth_mechanisms.3 = EXTERNAL
+ssl_cert_login_from = common_name
 """,
         )
         # The node takes connections before it is fully up, but answers the

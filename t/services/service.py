@@ -174,6 +174,25 @@ class Service:
         for probe, what in self.probes:
             self._ready(probe, what, self.timeout)
 
+    def labelled(self, label: str) -> dict[str, Any]:
+        """One of its processes.
+
+        Raises:
+            LookupError: there is none of this name.
+        """
+        for proc in self.procs:
+            if proc["label"] == label:
+                return proc
+        raise LookupError(f"{self.name}: no process {label!r}")
+
+    def kill(self, label: str) -> None:
+        """SIGKILL one of its processes."""
+        kill_group(self.labelled(label), 0)
+
+    def revive(self, label: str) -> None:
+        """Start one of its processes again; does not wait until it is ready."""
+        self._launch(self.labelled(label))
+
     def stop(self) -> None:
         """Stop it and remove its data."""
         for proc in reversed(self.procs):

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from t.services.programs import call
 
+#: Common name of the client certificate.
+CLIENT_NAME = "test-client"
+
 
 def make_tls(directory):
     """A throw-away CA, a server and a client certificate (openssl)."""
@@ -50,7 +53,7 @@ def make_tls(directory):
                 "rsa:2048",
                 "-nodes",
                 "-subj",
-                f"/CN={'localhost' if who == 'server' else 'test-client'}",
+                f"/CN={'localhost' if who == 'server' else CLIENT_NAME}",
                 "-keyout",
                 key,
                 "-out",

@@ -38,10 +38,10 @@ class MessageTTL(Conformance):
         harness.nothing_in(queue)
 
     def test_what_was_delivered_does_not_expire(self, harness: Harness, channel: Any) -> None:
-        queue = harness.queue(channel, message_ttl=0.1)
+        queue = harness.queue(channel, message_ttl=0.5)
         harness.put(channel, queue, "held")
         message = harness.get(queue)
-        time.sleep(0.15)
+        time.sleep(0.55)
         message.ack()
 
     def test_not_expired_while_there_is_time(

@@ -13,7 +13,7 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.exceptions import MessageSizeExceededError
 
 from kombu.transport.azureservicebus.errors import ERRORS
-from kombu.transport.virtual.errors import MessageTooLarge
+from kombu.transport.virtual.errors import message_too_large
 
 logger = logging.getLogger(__name__)
 
@@ -62,10 +62,8 @@ class Sending:
             batch.add_message(message)
         except MessageSizeExceededError as exc:
             size = sum(len(part) for part in message.body)
-            raise MessageTooLarge(
-                f"message of {size} bytes for {self.name!r}: Service Bus takes "
-                f"{batch.max_size_in_bytes} at most, with all that belongs to it"
-            ) from exc
+            limit = batch.max_size_in_bytes
+            raise message_too_large(size, self.name, limit, "Service Bus") from exc
 
     def close(self) -> None:
         sender, self._sender = self._sender, None

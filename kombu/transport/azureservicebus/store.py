@@ -68,7 +68,11 @@ class ServiceBusStore(Store):
         self.lease: float = float(self.options.peek_lock_seconds)
         self.steps = PrioritySteps()
         self.polls = LongPolls(
-            self._receive, LARGEST_RECEIVE, self.options.wait_time_seconds, self.lease / 3
+            self._receive,
+            LARGEST_RECEIVE,
+            self.options.wait_time_seconds,
+            self.lease / 3,
+            self._return_late,
         )
         self._lock = threading.Lock()
         self._receivers: dict[str, Receiving] = {}
@@ -213,6 +217,10 @@ class ServiceBusStore(Store):
             redelivered=times > 0,
             deliveries=times,
         )
+
+    def _return_late(self, claims: list[Claim]) -> None:
+        """What a poll brought that outlived its connection: it returns by itself."""
+        logger.info("%d message(s) return when their lease ends", len(claims))
 
     # ---- settling
 

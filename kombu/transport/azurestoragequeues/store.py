@@ -23,7 +23,7 @@ from kombu.transport.features import SHARED_STORE
 from kombu.transport.polling import LongPolls, Patience
 from kombu.transport.steps import PrioritySteps
 from kombu.transport.virtual.envelope import foreign, noting, parse, ready_in
-from kombu.transport.virtual.errors import MessageTooLarge
+from kombu.transport.virtual.errors import message_too_large
 from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
 from kombu.utils.json import dumps
 
@@ -78,7 +78,9 @@ class StorageQueueStore(Store):
         self.lease: float = max(self.options.lease, 1.0)
         self.steps = PrioritySteps()
         self.patience = Patience(self._receive, interval)
-        self.polls = LongPolls(self._poll, LARGEST_RECEIVE, WAIT_SECONDS, self.lease / 3)
+        self.polls = LongPolls(
+            self._poll, LARGEST_RECEIVE, WAIT_SECONDS, self.lease / 3, self._return_late
+        )
         self._requests: ThreadPoolExecutor | None = None
         self._dead_lettered_above: dict[str, bool] = {}
         self._held: dict[str, int] = defaultdict(int)
@@ -146,10 +148,7 @@ class StorageQueueStore(Store):
         text = dumps(message)
         size = len(text.encode())
         if size > LARGEST_MESSAGE:
-            raise MessageTooLarge(
-                f"message of {size} bytes for queue {put.queue!r}: Azure Storage Queues take "
-                f"{LARGEST_MESSAGE} at most"
-            )
+            raise message_too_large(size, put.queue, LARGEST_MESSAGE, "Azure Storage Queues")
         for attempt in (1, 2):
             client = self.queues.ensure(source)
             try:
@@ -215,6 +214,10 @@ class StorageQueueStore(Store):
         times = int(raw.dequeue_count or 1)
         queue = self.steps.queue(source)
         return Claim(queue, message, receipt, redelivered=times > 1, deliveries=times - 1)
+
+    def _return_late(self, claims: list[Claim]) -> None:
+        """What a poll brought that outlived its connection: it returns by itself."""
+        logger.info("%d message(s) return when their lease ends", len(claims))
 
     # ---- settling
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import amqp
 from amqp import spec
-from amqp.exceptions import ConnectionForced, RecoverableConnectionError, UnexpectedFrame
+from amqp.exceptions import RecoverableConnectionError, UnexpectedFrame
 from amqp.method_framing import frame_handler as default_frame_handler
 from amqp.method_framing import frame_writer as default_frame_writer
 
 from ...log import get_logger
 from . import wire
+from .assembly import Assembly
 from .channel import Channel
-from .heartbeats import HeartbeatThread
+from .heartbeats import Heartbeats, HeartbeatThread
 from .link import Link, remaining
 from .message import Delivery
 from .waiting import BoundedWait
@@ -31,8 +32,6 @@ CLOSE_TIMEOUT = 10.0
 #: Seconds between heartbeats where they were asked for without saying how often.
 DEFAULT_HEARTBEAT = 60.0
 
-_CONTENT_METHODS = frozenset({wire.BASIC_DELIVER, wire.BASIC_RETURN, wire.BASIC_GET_OK})
-
 #: The least time between two looks at the socket from publishing, in seconds.
 _LOOK_INTERVAL = 0.005
 
@@ -41,21 +40,7 @@ class ConnectionBlocked(RecoverableConnectionError):
     """The broker takes no publishes on this connection: it is short of memory or disk."""
 
 
-class _PartialContent:
-    """A message of which not all frames have arrived."""
-
-    __slots__ = ("body_size", "method", "payload", "pieces", "properties", "received")
-
-    def __init__(self, method: tuple[int, int], payload: bytes) -> None:
-        self.method = method
-        self.payload = payload
-        self.properties: dict[str, Any] | None = None
-        self.body_size = 0
-        self.received = 0
-        self.pieces: list[bytes] = []
-
-
-class Connection(BoundedWait, amqp.Connection):
+class Connection(BoundedWait, Heartbeats, amqp.Connection):
     """py-amqp's connection on a socket that never blocks longer than it may.
 
     Arguments as :class:`amqp.Connection`, and:
@@ -73,9 +58,6 @@ class Connection(BoundedWait, amqp.Connection):
     """
 
     Channel = Channel
-
-    # As py-amqp's connection has them.
-    prev_sent: int | None
 
     def __init__(
         self,
@@ -123,7 +105,7 @@ class Connection(BoundedWait, amqp.Connection):
         self._wanted_frame_max = frame_max
         self._own_framing = frame_handler is default_frame_handler
         self._heartbeats: HeartbeatThread | None = None
-        self._partial: dict[int, _PartialContent] = {}
+        self._assembly = Assembly()
         self._looked_at = 0.0
         super().__init__(
             host=host,
@@ -187,6 +169,7 @@ class Connection(BoundedWait, amqp.Connection):
         if self.connected:
             return callback() if callback else None
         started = monotonic()
+        self._assembly, self.blocked_reason = Assembly(), None
         try:
             self.transport = self.Transport(
                 self.host,
@@ -348,65 +331,6 @@ class Connection(BoundedWait, amqp.Connection):
         if self.on_leftover is not None and link is not None and link.buffered:
             self.on_leftover()
 
-    def _fill(self, link: Any, timeout: float | None) -> None:
-        """Receive bytes; keeps the heartbeats going while nothing comes."""
-        interval = self.heartbeat
-        if not interval or timeout == 0:
-            link.fill(timeout)
-            return
-        deadline = None if timeout is None else monotonic() + timeout
-        while True:
-            left = remaining(deadline)
-            pause = interval / 2 if left is None else min(left, interval / 2)
-            try:
-                link.fill(pause)
-            except TimeoutError:
-                self._check_silence(link)
-                if deadline is not None and monotonic() >= deadline:
-                    raise
-                self.send_heartbeat_if_due()
-            else:
-                return
-
-    def _check_silence(self, link: Any) -> None:
-        silent = monotonic() - link.last_received
-        if silent > 2 * self.heartbeat:
-            link.connected = False
-            raise ConnectionForced(
-                f"Too many heartbeats missed: nothing received for {silent:.1f} seconds"
-            )
-
-    def send_heartbeat_if_due(self) -> None:
-        """Send a heartbeat if nothing was sent for half an interval."""
-        now = monotonic()
-        if self.prev_sent != self.bytes_sent:
-            self.prev_sent = self.bytes_sent
-            self.last_heartbeat_sent = now
-        elif now - self.last_heartbeat_sent >= self.heartbeat / 2:
-            self.send_heartbeat()
-            self.prev_sent = self.bytes_sent
-            self.last_heartbeat_sent = now
-
-    def heartbeat_tick(self, rate: float = 2) -> None:
-        """Send a heartbeat when one is due, and raise when the broker's are missing.
-
-        Arguments:
-            rate: how often per interval this is called.
-
-        Raises:
-            ConnectionForced: nothing was received for two intervals.
-        """
-        if self.heartbeat and self._transport is not None and self._transport.is_readable():
-            # Something is there, only nobody has taken it yet.
-            self.prev_recv = None
-        super().heartbeat_tick(rate)
-
-    def send_heartbeat(self) -> None:
-        """Send a heartbeat frame; gives up after an interval."""
-        link = self._usable_link()
-        with link.having_timeout(self.heartbeat or self.close_timeout):
-            self.frame_writer(wire.HEARTBEAT, 0, None, b"", None)
-
     # -- frames ----------------------------------------------------------
 
     def blocking_read(self, timeout: float | None = None) -> Any:
@@ -423,63 +347,45 @@ class Connection(BoundedWait, amqp.Connection):
         """Handle one frame; whether it completed an event."""
         if not self._own_framing:
             return self.on_inbound_frame(frame)
-        frame_type, channel_id, payload = frame
         self.bytes_recv += 1
-        if frame_type == wire.HEARTBEAT:
+        try:
+            arrival = self._assembly.add(frame)
+        except UnexpectedFrame:
+            self.transport.connected = False
+            raise
+        if arrival is None:
             return False
-        partial = self._partial.get(channel_id)
-        if frame_type == wire.METHOD:
-            if partial is not None:
-                raise self._unexpected(frame_type, channel_id)
-            method = (payload[0] << 8 | payload[1], payload[2] << 8 | payload[3])
-            if method in _CONTENT_METHODS:
-                self._partial[channel_id] = _PartialContent(method, payload)
-                return False
+        channel_id, method, payload, properties, body = arrival
+        if properties is None:
             self.on_inbound_method(channel_id, method, payload, None)
-            return True
-        if partial is None:
-            raise self._unexpected(frame_type, channel_id)
-        if frame_type == wire.HEADER and partial.properties is None:
-            (partial.body_size,) = wire.body_size.unpack_from(payload, 4)
-            partial.properties = wire.read_properties(payload, 12)
-            if partial.body_size:
-                return False
-            body = b""
-        elif frame_type == wire.BODY and partial.properties is not None:
-            size = len(payload)
-            partial.received += size
-            if partial.received < partial.body_size:
-                partial.pieces.append(payload)
-                return False
-            body = b"".join((*partial.pieces, payload)) if partial.pieces else payload
         else:
-            raise self._unexpected(frame_type, channel_id)
-        del self._partial[channel_id]
-        self._deliver(channel_id, partial, body)
+            self._deliver(channel_id, method, payload, properties, body)
         return True
 
-    def _unexpected(self, frame_type: int, channel_id: int) -> UnexpectedFrame:
-        self.transport.connected = False
-        return UnexpectedFrame(f"Received frame of type {frame_type} on channel {channel_id}")
-
-    def _deliver(self, channel_id: int, content: _PartialContent, body: bytes) -> None:
+    def _deliver(
+        self,
+        channel_id: int,
+        method: tuple[int, int],
+        payload: bytes,
+        properties: dict[str, Any],
+        body: bytes,
+    ) -> None:
         if self.channels is None:
             raise RecoverableConnectionError("Connection already closed")
         channel = self.channels.get(channel_id)
         if channel is None:
             return  # closed by us while this was under way
-        properties = content.properties or {}
         text: bytes | str = body
         if channel.auto_decode:
             encoding = properties.get("content_encoding")
             if encoding is not None:
                 text = _decoded(body, encoding)
         message = Delivery(text, properties, None, channel)
-        if content.method == wire.BASIC_DELIVER and not channel.is_closing:
-            channel.deliver(wire.read_delivery(content.payload), message)
+        if method == wire.BASIC_DELIVER and not channel.is_closing:
+            channel.deliver(wire.read_delivery(payload), message)
         else:
-            message.frame_method, message.frame_args = content.method, content.payload
-            channel.dispatch_method(content.method, content.payload, message)
+            message.frame_method, message.frame_args = method, payload
+            channel.dispatch_method(method, payload, message)
 
     def on_inbound_method(
         self, channel_id: int, method_sig: tuple[int, int], payload: bytes, content: Any

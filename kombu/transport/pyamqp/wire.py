@@ -11,6 +11,7 @@ from struct import Struct
 from struct import error as Struct_error
 from typing import Any
 
+from amqp.exceptions import FrameSyntaxError
 from amqp.serialization import dumps, loads
 
 #: Frame types, the frame end (AMQP 0-9-1, 2.3.5) and the size of the frame header.
@@ -63,6 +64,18 @@ PROPERTIES: tuple[tuple[str, int, str], ...] = (
 )
 
 
+#: What a property must be, by its form.
+_FORMS = {
+    "s": "text",
+    "o": "a whole number from 0 to 255",
+    "F": "a table",
+    "L": "a whole number of 64 bits",
+}
+
+#: What writing a value that has no form in AMQP ends in.
+_UNWRITABLE = (FrameSyntaxError, TypeError, ValueError, OverflowError, Struct_error)
+
+
 class _RareType(Exception):
     """A field type that is left to py-amqp."""
 
@@ -105,14 +118,40 @@ def table(values: dict[str, Any]) -> bytes:
     """A field table with its length.
 
     Raises:
-        amqp.exceptions.FrameSyntaxError: a value's type has no form in AMQP; names the key.
-        ValueError: a name is too long; says which.
+        ValueError: a name or value can't be written; says which header it is in.
+        AttributeError: it is no table.
     """
     try:
-        return _table(values)
-    except _RareType:
-        # The whole once more, by the one who knows every type and names the key.
-        return bytes(dumps("F", (values,)))
+        try:
+            return _table(values)
+        except _RareType:
+            # The whole once more, by the one who knows every type.
+            return bytes(dumps("F", (values,)))
+    except _UNWRITABLE as exc:
+        for key, value in values.items():
+            if misfit := _misfit({key: value}):
+                raise ValueError(f"header {key!r} {misfit}") from exc
+        raise
+
+
+def _misfit(value: Any) -> str | None:
+    """What in a value can't be written."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, (str, bytes)):
+                return f"has a name that is {type(key).__name__}, not text"
+            if misfit := _misfit(inner):
+                return misfit
+        return None
+    if isinstance(value, (list, tuple)):
+        return next(filter(None, map(_misfit, value)), None)
+    try:
+        dumps("F", ({"": value},))
+    except _UNWRITABLE:
+        if isinstance(value, int):
+            return "holds an integer of more than 64 bits, which AMQP can't carry"
+        return f"holds a value of type {type(value).__name__} that AMQP can't carry"
+    return None
 
 
 def _table(values: dict[str, Any]) -> bytes:
@@ -156,8 +195,7 @@ def properties_bytes(properties: dict[str, Any]) -> bytes:
     """Flags and property list of a content header; ``None`` is not sent.
 
     Raises:
-        ValueError: a property can't be written; names it.
-        amqp.exceptions.FrameSyntaxError: as :func:`table`.
+        ValueError: a property or header can't be written; names it.
     """
     flags = 0
     parts: list[bytes] = [b""]
@@ -176,11 +214,12 @@ def properties_bytes(properties: dict[str, Any]) -> bytes:
                 parts.append(table(value))
             else:
                 parts.append(_long_long.pack(value))
-        except (TypeError, AttributeError, ValueError) as exc:
-            text = str(exc) if name in str(exc) else f"property {name!r}: {exc}"
-            raise ValueError(text) from exc
-        except Struct_error as exc:
-            raise ValueError(f"property {name!r}: {exc}") from exc
+        except (TypeError, AttributeError, ValueError, Struct_error) as exc:
+            if isinstance(exc, ValueError) and form in "sF":
+                raise  # it says which
+            raise ValueError(
+                f"property {name!r} must be {_FORMS[form]}, not {value!r:.40}"
+            ) from exc
     parts[0] = _short.pack(flags)
     return b"".join(parts)
 
@@ -194,8 +233,17 @@ def content_frames(
         arguments: from :func:`publish_arguments`.
         properties: from :func:`properties_bytes`.
         frame_max: the most bytes of one frame; a longer body becomes several.
+
+    Raises:
+        ValueError: properties and headers don't go into one frame, as they must.
     """
     size = len(body)
+    room = frame_max - 8
+    if len(properties) + 12 > room:
+        raise ValueError(
+            f"the properties and headers take {len(properties)} bytes; "
+            f"the frames of this connection hold {room - 12}"
+        )
     pieces: list[bytes | memoryview] = [
         method_header.pack(METHOD, channel, 4 + len(arguments), *BASIC_PUBLISH),
         arguments,
@@ -204,7 +252,6 @@ def content_frames(
         properties,
         _FRAME_END_BYTE,
     ]
-    room = frame_max - 8
     if size <= room:
         if size:
             pieces += (frame_header.pack(BODY, channel, size), body, _FRAME_END_BYTE)

@@ -6,6 +6,7 @@ and the broker gives it back the moment the connection is gone.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ from kombu.transport.virtual.store import (
     Store,
 )
 from kombu.utils.json import dumps
+
+logger = logging.getLogger(__name__)
 
 LARGEST_RECEIVE = 100
 #: Seconds of one wait in the background, and within which a message that is counted must come.
@@ -70,10 +73,9 @@ class AMQP10Store(Store):
     def __init__(self, wire: Wire, control: Control) -> None:
         self.wire = wire
         self.control = control
-        self.polls = LongPolls(self._poll, LARGEST_RECEIVE, WAIT_SECONDS, PROMPT)
+        self.polls = LongPolls(self._poll, LARGEST_RECEIVE, WAIT_SECONDS, PROMPT, self._return_late)
         self._limit = LARGEST_RECEIVE
         self._evented = False
-        self._plenty: set[str] = set()
         self._known: set[str] = set()
         self._pid = os.getpid()
 
@@ -136,9 +138,9 @@ class AMQP10Store(Store):
         for queue in queues:
             claims += self.polls.take(queue, limit - len(claims))
             while len(claims) < limit and not self._evented:
-                if self.polls.was_just_empty(queue) or not self.control.count(queue):
+                if self.polls.was_just_empty(queue):
                     break
-                received = self._receive(queue, limit - len(claims), PROMPT)
+                received = self._receive_ready(queue, limit - len(claims))
                 claims += received
                 if not received:
                     break
@@ -147,12 +149,18 @@ class AMQP10Store(Store):
         return claims
 
     def _poll(self, queue: str, limit: int, wait: float) -> list[Claim]:
-        # Credit that is out when the wait ends may bring a message that nobody waits for.
-        return self._receive(queue, limit if queue in self._plenty else 1, wait)
+        claims = self._receive(queue, 1, wait)
+        if claims and limit > 1:
+            claims += self._receive_ready(queue, limit - 1)
+        return claims
+
+    def _receive_ready(self, queue: str, limit: int) -> list[Claim]:
+        """Messages that are there: credit for more would bring what nobody here waits for."""
+        ready = min(self.control.count(queue) or 0, limit)
+        return self._receive(queue, ready, PROMPT) if ready else []
 
     def _receive(self, queue: str, limit: int, wait: float) -> list[Claim]:
         received = self.wire.receive(address(queue), limit, wait)
-        (self._plenty.add if len(received) == limit else self._plenty.discard)(queue)
         return [self._to_claim(queue, delivery, message) for delivery, message in received]
 
     @staticmethod
@@ -160,6 +168,10 @@ class AMQP10Store(Store):
         again = not message.first_acquirer or bool(message.delivery_count)
         deliveries = max(int(message.delivery_count or 0), int(again))
         return Claim(queue, read(message), Receipt(delivery), again, deliveries)
+
+    def _return_late(self, claims: list[Claim]) -> None:
+        """What a poll brought that outlived its connection: it returns by itself."""
+        logger.info("%d message(s) return when their lease ends", len(claims))
 
     # ---- settling
 

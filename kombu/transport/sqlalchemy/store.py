@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from threading import Lock
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -32,15 +31,18 @@ from kombu.transport.sqlalchemy.limits import Limits
 from kombu.transport.sqlalchemy.listen import DRIVERS, Announcer, Listening
 from kombu.transport.sqlalchemy.queues import QueueInfo, Queues, ReadyQueue
 from kombu.transport.sqlalchemy.watch import FileTimes
+from kombu.transport.sweeping import Sweep
 from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Claim, Discard, PartialPutError, Put, QueueSpec, Store
 from kombu.transport.waking import Polling, Source, Waker
 from kombu.utils.json import dumps
+from kombu.utils.logfields import log_fields
 
 logger = logging.getLogger(__name__)
 
 #: How many overdue leases one sweep gives back, so that no claim waits long for it.
 SWEEP_LIMIT = 1000
+_SHORTEST_PAUSE = 0.001
 
 
 class _Row(NamedTuple):
@@ -78,11 +80,12 @@ class SqlStore(Store):
         self.leases = Leases(database)
         self.limits = Limits(database, self.leases)
         self.announcer = self._announcer()
-        self.waker = Waker(self._source(polling_interval))
+        #: Ends of leases and delays.
+        self._endings = Sweep()
+        #: Deadlines of messages.
+        self._deadlines = Sweep()
+        self.waker = Waker(self._source(polling_interval), self._endings, self._deadlines)
         self._pid = os.getpid()
-        self._sweep_lock = Lock()
-        self._next_sweep = 0.0
-        self._next_expiry = 0.0
 
     def _announcer(self) -> Announcer | None:
         listens = self.database.name == "postgresql" and self.database.options.listen_notify
@@ -95,14 +98,19 @@ class SqlStore(Store):
     def _source(self, polling_interval: Callable[[], float]) -> Source:
         engine = self.database.engine
         if self.announcer is not None and engine.driver in DRIVERS:
-            return Listening(self.database, self.announcer.channel, engine.driver)
+            return Listening(
+                self.database, self.announcer.channel, engine.driver, self._endings.within
+            )
         path = engine.url.database or ""
         if self.database.name == "sqlite" and not path.startswith("file:"):
-            return FileTimes(path, polling_interval)
+            return FileTimes(path, polling_interval, self._endings.within)
         return Polling(self._has_work, polling_interval)
 
     def _has_work(self, queues: Sequence[str]) -> bool:
-        return bool(self.queues.ready(queues)) or time.monotonic() >= self._next_sweep
+        if self.queues.ready(queues):
+            return True
+        self._endings.within(self._until_ending())  # nobody tells us of others' delays
+        return False
 
     # ---- queues
 
@@ -248,19 +256,18 @@ class SqlStore(Store):
 
     def _note_times(self, rows: Sequence[_Row]) -> None:
         """Look again when the first of these becomes ready or expires."""
-        clock = time.monotonic() - time.time() - self.database.clock_offset
+        now = time.time() + self.database.clock_offset
         ready = [row.ready_at for row in rows if row.ready_at is not None]
         ends = [row.expires_at for row in rows if row.expires_at is not None]
         if ready:
-            self._next_sweep = min(self._next_sweep, min(ready) + clock)
-            self.waker.ring_in(self._next_sweep - time.monotonic())
+            self._endings.within(min(ready) - now)
         if ends:
-            self._next_expiry = min(self._next_expiry, min(ends) + clock)
+            self._deadlines.within(min(ends) - now)
 
     # ---- claiming
 
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
-        self._sweep_when_due()
+        self._endings.run(self._give_back)
         ready = self.queues.ready(queues)
         if not ready:
             return []
@@ -312,6 +319,7 @@ class SqlStore(Store):
                 "rows %s of queue %r hold no message: set aside, not visible any more",
                 foreign,
                 queue,
+                extra=log_fields(queue=queue, reason="quarantined"),
             )
         return claims
 
@@ -352,31 +360,16 @@ class SqlStore(Store):
 
     # ---- what time brings
 
-    def _sweep_when_due(self) -> None:
-        left = self._next_sweep - time.monotonic()
-        if left > 0:
-            self.waker.ring_in(left)  # an earlier ring may have used up the one for this sweep
-            return
-        if not self._sweep_lock.acquire(blocking=False):
-            return
-        try:
-            self._sweep()
-        finally:
-            self._sweep_lock.release()
-
-    def _sweep(self) -> None:
-        """Give back what leases have run out and delays have ended; note what comes next."""
-        doing = "give back what leases have run out"
-        self._look_ahead()
-        while time.monotonic() >= self._next_sweep:
-            rows, names = self.database.write(doing, self._overdue)
-            self._look_ahead()
+    def _give_back(self) -> float:
+        """Give back what leases have run out and delays have ended; seconds until the next."""
+        while (pause := self._until_ending()) <= 0:
+            rows, names = self.database.write("give back what leases have run out", self._overdue)
             if names:
                 self.waker.ring()
             if len(rows) < SWEEP_LIMIT:
                 # What others hold locked they are giving back themselves.
-                self._next_sweep = max(self._next_sweep, time.monotonic() + 0.001)
-                return
+                return max(self._until_ending(), _SHORTEST_PAUSE)
+        return pause
 
     def _overdue(self, connection: sa.Connection) -> tuple[list[Any], list[str]]:
         rows, names = self.leases.overdue(connection, SWEEP_LIMIT)
@@ -384,23 +377,34 @@ class SqlStore(Store):
             self.announcer.tell(connection, names)
         return rows, names
 
-    def _look_ahead(self) -> None:
+    def _until_ending(self) -> float:
+        """Seconds until the next lease or delay ends, a third of a lease at most.
+
+        The same query tells of the next deadline, which may be of another client's message.
+        """
         with self.database.reading("look when the next lease ends") as connection:
             until, expires = self.leases.next_event(connection)
+        if expires is not None:
+            self._deadlines.within(float(expires))
         longest = self.lease / 3
-        pause = longest if until is None else min(float(until), longest)
-        expiry = longest if expires is None else min(float(expires), longest)
-        self._next_sweep = time.monotonic() + pause
-        self._next_expiry = time.monotonic() + expiry
-        self.waker.ring_in(max(min(pause, expiry), 0.001))
+        return longest if until is None else min(float(until), longest)
+
+    def _until_deadline(self) -> float:
+        with self.database.reading("look when the next message expires") as connection:
+            _, expires = self.leases.next_event(connection)
+        longest = self.lease / 3
+        return longest if expires is None else min(float(expires), longest)
 
     def sweep(self, limit: int) -> list[Discard]:
         discards = self._discard(self.limits.surplus, "maxlen", limit) if self.limits.due else []
-        if time.monotonic() >= self._next_expiry and len(discards) < limit:
-            discards += self._discard(self._expired, "expired", limit - len(discards))
-            if len(discards) < limit:
-                self._look_ahead()
-                self._next_expiry = max(self._next_expiry, time.monotonic() + 0.001)
+
+        def expire() -> float:
+            expired = self._discard(self._expired, "expired", limit - len(discards))
+            discards.extend(expired)
+            return 0.0 if len(discards) >= limit else max(self._until_deadline(), _SHORTEST_PAUSE)
+
+        if len(discards) < limit:
+            self._deadlines.run(expire)
         return discards
 
     def _expired(self, connection: sa.Connection, limit: int) -> list[tuple[str, str, list[Taken]]]:

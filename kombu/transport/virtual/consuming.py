@@ -12,11 +12,12 @@ from amqp.exceptions import AccessRefused
 
 from kombu.transport.virtual import policy as policies
 from kombu.transport.virtual.dispatch import Consumer
-from kombu.transport.virtual.envelope import Message, claim_of, leased
-from kombu.transport.virtual.errors import InvalidEnvelope
+from kombu.transport.virtual.envelope import EXPIRES_AT, Message, claim_of, leased
+from kombu.transport.virtual.errors import InvalidEnvelope, channel_closed
 from kombu.transport.virtual.qos import QoS
 from kombu.transport.virtual.store import Claim, Envelope
 from kombu.transport.virtual.topology import QueueRecord
+from kombu.utils.logfields import log_fields
 from kombu.utils.loggers import get_logger
 from kombu.utils.scheduling import FairCycle
 from kombu.utils.uuid import uuid
@@ -139,6 +140,10 @@ class ConsumeVerbs:
         self.connection.add_consumer(consumer)
         return tag
 
+    def needs_no_ack(self, consumer_tag: str) -> bool:
+        """Whether that consumer's messages count as acknowledged from the start."""
+        return consumer_tag in self._no_ack
+
     def basic_cancel(self, consumer_tag: str) -> None:
         """End a consumer; what it was given and has not acknowledged stays with it.
 
@@ -205,7 +210,7 @@ class ConsumeVerbs:
         if no_ack:
             claim = message.claim
             if claim is not None:
-                self.connection.keeper.ack((claim,), now=not self.connection.dispatcher.gathers)
+                self.connection.dispatcher.ack((claim,))
         else:
             self._give_out(message, tag)
         return callback(message)
@@ -229,17 +234,17 @@ class ConsumeVerbs:
 
     def _receive(self, raw: Any, queue: str) -> Any:
         """The message of an envelope or a claim; ``None`` for one that must not be delivered."""
-        claim: Claim | None
-        if isinstance(raw, Claim):
-            claim = raw
-            if claim.redelivered or self.Message is not Message:
-                raw = leased(claim)  # somebody else's class may change what it is given
-            else:
-                raw = claim.message
-        else:
-            claim = claim_of(raw)
-        if claim is not None and policies.expires(claim.message) and not self._deliverable(claim):
-            return None
+        claim = raw if isinstance(raw, Claim) else claim_of(raw)
+        if claim is not None:
+            properties = claim.message.get("properties")
+            dated = isinstance(properties, dict) and EXPIRES_AT in properties
+            if dated and not self._deliverable(claim):
+                return None
+            if raw is claim:
+                if claim.redelivered or self.Message is not Message:
+                    raw = leased(claim)  # somebody else's class may change what it is given
+                else:
+                    raw = claim.message
         try:
             message = self.message_to_python(raw)
         except (InvalidEnvelope, TypeError, ValueError) as exc:
@@ -259,18 +264,23 @@ class ConsumeVerbs:
     def _quarantine(self, queue: str, raw: Any, claim: Claim | None, error: BaseException) -> None:
         """Set aside what is no message: nothing is lost, and the queue goes on."""
         aside = f"{queue}.undecodable"
-        logger.error("queue %r holds what is no message (%s): moved to %r", queue, error, aside)
+        logger.error(
+            "queue %r holds what is no message (%s): moved to %r", queue, error, aside,
+            extra=log_fields(self.connection.client, queue=queue, reason="quarantined"),
+        )  # fmt: skip
         self._put(aside, dict(raw) if isinstance(raw, Mapping) else {"body": str(raw)})
         if claim is not None:
             self.connection.keeper.settle(rejects=(claim,))
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
         """The next message of a queue, or ``None`` (AMQP 0-9-1, 1.8.3.10)."""
-        self._require_open("Basic.get")
+        if self.closed:
+            raise channel_closed("Basic.get")
         record = self._require_queue(queue, "Basic.get")
-        if record is not None:
+        if record is not None and record.policy is not None:
             record.last_used = time.monotonic()
-        self.connection.sweep(self)
+        connection = self.connection
+        connection.sweep(self)
         hooked = getattr(self._get, "__func__", None) is not self._plain_get
         raw: Any
         while True:
@@ -289,7 +299,7 @@ class ConsumeVerbs:
             if not no_ack:
                 self._give_out(message, None)
             elif message.claim is not None:
-                self.connection.keeper.ack((message.claim,), now=True)
+                connection.keeper.ack((message.claim,), now=True)
             return message
 
     def message_to_python(self, raw_message: Any) -> Any:
@@ -303,6 +313,7 @@ class ConsumeVerbs:
         topology: Any
         qos: Any
         channel_id: int
+        closed: bool
         is_flowing: bool
         _own: dict[str, Consumer]
         _consumers: set[str]

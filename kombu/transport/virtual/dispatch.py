@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from kombu.transport.virtual.lease import LeaseKeeper
@@ -162,11 +162,6 @@ class Dispatcher:
         """Whether messages are claimed and not handed out yet."""
         return bool(self._inbox)
 
-    @property
-    def gathers(self) -> bool:
-        """Whether acknowledgements wait for company: more messages follow, or a loop runs."""
-        return self.evented or bool(self._inbox)
-
     def worth_claiming(self) -> bool:
         """Whether the free credit is a good part of a window, or nobody's is short."""
         scarce = False
@@ -236,9 +231,43 @@ class Dispatcher:
 
     def next(self) -> tuple[Consumer, Claim] | None:
         """One message and its consumer; ``None`` when nothing can be handed out now."""
-        sole = self.consumers.sole
-        if sole is not None:
-            return self._next_of(sole)
+        consumer = self.consumers.sole
+        if consumer is None:
+            return self._next_in_turn()
+        queue = consumer.queue
+        inbox = self._inbox.get(queue)
+        credit = consumer.credit()
+        if credit == 0:
+            if inbox:
+                self.release(queue)
+            return None
+        if not inbox:
+            store, keeper = self.store, self.keeper
+            if not keeper.idle:
+                keeper.tick()
+            if self.evented and self.is_dry(queue):
+                return None
+            wanted = store.claim_window or 1
+            if credit is not None and credit < wanted:
+                wanted = credit
+            claims = store.claim((queue,), wanted)
+            if self.evented and len(claims) < wanted:
+                self._dry[queue] = _UNTIL_HEARD_OF
+            if not claims:
+                return None
+            if store.lease is not None:
+                keeper.hold(claims)
+            if len(claims) == 1:
+                return consumer, claims[0]
+            self.prefer(claims)
+            inbox = self._inbox[queue]
+        claim = inbox.popleft()
+        if not inbox:
+            del self._inbox[queue]
+        return consumer, claim
+
+    def _next_in_turn(self) -> tuple[Consumer, Claim] | None:
+        """:meth:`next` where there are several consumers: the one that waited longest first."""
         rotation = self._rotation()
         now = time.monotonic()
         for queue in rotation:
@@ -265,39 +294,6 @@ class Dispatcher:
                 return consumer, claim
         return None
 
-    def _next_of(self, consumer: Consumer) -> tuple[Consumer, Claim] | None:
-        """:meth:`next` where there is one consumer only: no turns to take."""
-        queue = consumer.queue
-        inbox = self._inbox.get(queue)
-        credit = consumer.credit()
-        if credit == 0:
-            if inbox:
-                self.release(queue)
-            return None
-        if not inbox:
-            store, keeper = self.store, self.keeper
-            window = max(store.claim_window, 1)
-            if not keeper.idle:
-                keeper.tick()
-            if self.evented and self.is_dry(queue):
-                return None
-            wanted = window if credit is None else min(window, credit)
-            claims = store.claim((queue,), wanted)
-            if self.evented and len(claims) < wanted:
-                self._dry[queue] = _UNTIL_HEARD_OF
-            if not claims:
-                return None
-            if store.lease is not None:
-                keeper.hold(claims)
-            if len(claims) == 1:
-                return consumer, claims[0]
-            self.prefer(claims)
-            inbox = self._inbox[queue]
-        claim = inbox.popleft()
-        if not inbox:
-            del self._inbox[queue]
-        return consumer, claim
-
     def _claim(self, consumer: Consumer, rotation: list[str], now: float) -> None:
         """Fetch a window of messages for one consumer, and others of its channel alike."""
         queues = [consumer.queue]
@@ -314,7 +310,7 @@ class Dispatcher:
                     and self._dry.get(queue, 0.0) <= now
                 ):
                     queues.append(queue)
-        window = max(self.store.claim_window, 1)
+        window = self.store.claim_window or 1
         credit = consumer.credit()
         if credit is not None and self._inbox:
             credit -= sum(
@@ -349,6 +345,12 @@ class Dispatcher:
     def wanted(self) -> list[str]:
         """Queues that a consumer with credit waits on, the next one first."""
         return [queue for queue in self._rotation() if self.consumers.peek(queue) is not None]
+
+    def ack(self, claims: Sequence[Claim]) -> None:
+        """Settle as done: with company while more messages follow or a loop runs, else at once."""
+        self.keeper.ack(claims, now=not (self.evented or self._inbox))
+        if self.waiting:
+            self.store.interrupt()
 
     def credit_returned(self) -> None:
         """Called after an acknowledgement: a drain without credit may go on."""

@@ -291,7 +291,7 @@ class EntityVerbs:
     def _require_queue(self, queue: str, method: str) -> QueueRecord | None:
         """Its record; 405 when it is another's, and under ``strict`` 404 when it is not there."""
         record: QueueRecord | None = self.topology.queues.get(queue)
-        if record is not None:
+        if record is not None and (record.policy is not None or record.owner is not None):
             if record.policy is not None:
                 self._expire_queues(queue)
             record = self.topology.require_access(queue, self.connection, method)

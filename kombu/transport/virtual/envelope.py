@@ -147,36 +147,42 @@ class Message(BaseMessage):
         headers = payload.get("headers")
         if headers and not isinstance(headers, dict):
             check(payload)
-        self._raw = payload
         body = payload.get("body")
         if body:
             body = channel.decode_body(body, properties.get("body_encoding"))
-        super().__init__(
-            body,
-            properties["delivery_tag"],
-            payload.get("content-type"),
-            payload.get("content-encoding"),
-            properties.get("delivery_info"),
-            properties,
-            headers,
-            "utf-8",
-            kwargs.pop("accept", None),
-            channel,
-            **kwargs,
-        )
+        # What the base class does, without a call for each message that is received.
+        self.errors = []
+        self.channel = channel
+        self.delivery_tag = properties["delivery_tag"]
+        self.content_type = payload.get("content-type")
+        self.content_encoding = payload.get("content-encoding")
+        self.delivery_info = properties.get("delivery_info") or {}
+        self.headers = headers or {}
+        self.properties = properties
+        self.accept = kwargs.get("accept")
+        self._decoded_cache = None
+        self._state = "RECEIVED"
+        self.body = body
+        if (headers and "compression" in headers) or type(body) is str:
+            self._unpack("utf-8")
+        self._raw = payload
         #: The lease this message is held under; ``None`` on channels with classic hooks.
         self.claim: Claim | None = payload.claim if type(payload) is LeasedEnvelope else None
         #: The queue it was taken from, where it goes back to.
         self.source_queue: str | None = None
 
     def serializable(self) -> Envelope:
-        """The envelope to store again: body decompressed, ``compression`` header dropped."""
+        """The envelope to store again: body decompressed, ``compression`` header dropped.
+
+        A body that could not be decompressed stays as it was, and so does its header.
+        """
         properties = self.properties
         body, _ = self.channel.encode_body(self.body, properties.get("body_encoding"))
         if isinstance(body, bytes):
             body = body.decode("utf-8")
         headers = dict(self.headers or {})
-        headers.pop("compression", None)
+        if not self.errors:
+            headers.pop("compression", None)
         return {
             "body": body,
             "properties": properties,

@@ -2,49 +2,52 @@
 
 from __future__ import annotations
 
-from threading import RLock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 
 
-class _Credit:
-    """What one consumer may hold: ``limit`` 0 is unlimited."""
+class _Share:
+    """What one consumer with a limit of its own holds: deliveries by identity."""
 
     __slots__ = ("held", "limit")
 
-    def __init__(self, limit: int, held: int) -> None:
+    def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.held = held
+        self.held: set[int] = set()
 
 
-class Delivery(Generic[Item]):
+class Delivery(NamedTuple):
     """One message given out and not settled yet."""
 
-    __slots__ = ("consumer", "item", "tag")
+    tag: Any
+    item: Any
+    consumer: str | None
 
-    def __init__(self, tag: Any, item: Item, consumer: str | None) -> None:
-        self.tag = tag
-        self.item = item
-        self.consumer = consumer
+
+_new_delivery = tuple.__new__
 
 
 class Ledger(Generic[Item]):
     """What a channel has given out, in the order it was delivered.
 
-    Safe for use from several threads. A delivery for ``consumer=None`` (basic.get) takes no
-    credit, as AMQP has it.
+    A delivery for ``consumer=None`` (basic.get) takes no credit, as AMQP has it.
+
+    Safe for use from several threads, without a lock. Credit is what sets hold, which add and
+    discard in one step, as dicts do: a delivery enters them before it is out and leaves them
+    once it is out no more, so that whoever takes it finds it counted. What is out is walked
+    through in copies.
 
     Arguments:
         limit: how many deliveries the channel's consumers may hold together; 0: no limit.
     """
 
     def __init__(self, limit: int = 0) -> None:
-        self._lock = RLock()
         self._limit = limit
-        self._held = 0
-        self._out: dict[Any, Delivery[Item]] = {}
-        self._credits: dict[str, _Credit] = {}
+        self._out: dict[Any, Delivery] = {}
+        #: Those that take credit, by identity.
+        self._held: set[int] = set()
+        self._shares: dict[str, _Share] = {}
 
     def __len__(self) -> int:
         return len(self._out)
@@ -54,13 +57,13 @@ class Ledger(Generic[Item]):
 
     def get(self, tag: Any) -> Item:
         """The item delivered under ``tag``; KeyError when it is not out."""
-        return self._out[tag].item
+        item: Item = self._out[tag].item
+        return item
 
     @property
-    def deliveries(self) -> list[Delivery[Item]]:
+    def deliveries(self) -> list[Delivery]:
         """All that is out, oldest first (a copy)."""
-        with self._lock:
-            return list(self._out.values())
+        return list(self._out.values())
 
     # ---- credit
 
@@ -70,14 +73,19 @@ class Ledger(Generic[Item]):
 
     def open_consumer(self, consumer: str, limit: int = 0) -> None:
         """Start a consumer with a limit of its own; 0: none."""
-        with self._lock:
-            held = sum(entry.consumer == consumer for entry in self._out.values())
-            self._credits[consumer] = _Credit(max(limit, 0), held)
+        self._shares.pop(consumer, None)
+        if limit <= 0:
+            return
+        share = self._shares[consumer] = _Share(limit)
+        for entry in self.deliveries:
+            if entry.consumer == consumer:
+                share.held.add(id(entry))
+                if self._out.get(entry.tag) is not entry:  # taken meanwhile
+                    share.held.discard(id(entry))
 
     def close_consumer(self, consumer: str) -> None:
         """End a consumer; its deliveries stay out and stay counted by the channel."""
-        with self._lock:
-            self._credits.pop(consumer, None)
+        self._shares.pop(consumer, None)
 
     def credit(self, consumer: str | None = None, limit: int | None = None) -> int | None:
         """How many more deliveries fit; ``None`` when there is no limit.
@@ -93,14 +101,14 @@ class Ledger(Generic[Item]):
             self._limit = limit
         credit = None
         if limit:
-            credit = limit - self._held
+            credit = limit - len(self._held)
             if credit <= 0:
                 return 0
-        own = self._credits.get(consumer) if consumer is not None else None
-        if own is not None and own.limit:
-            left = max(own.limit - own.held, 0)
-            return left if credit is None else min(credit, left)
-        return credit
+        share = self._shares.get(consumer) if self._shares and consumer is not None else None
+        if share is None:
+            return credit
+        left = max(share.limit - len(share.held), 0)
+        return left if credit is None else min(credit, left)
 
     # ---- deliveries
 
@@ -115,18 +123,19 @@ class Ledger(Generic[Item]):
 
     def offer(self, tag: Any, item: Item, consumer: str | None) -> bool:
         """As :meth:`deliver`; ``False`` when the tag is out already."""
-        entry = Delivery(tag, item, consumer)
-        with self._lock:
-            if self._out.setdefault(tag, entry) is not entry:
-                return False
-            if consumer is not None:
-                self._held += 1
-                own = self._credits.get(consumer)
-                if own is not None:
-                    own.held += 1
-        return True
+        entry: Delivery = _new_delivery(Delivery, (tag, item, consumer))
+        if consumer is None:
+            return self._out.setdefault(tag, entry) is entry
+        self._held.add(id(entry))
+        share = self._shares.get(consumer) if self._shares else None
+        if share is not None:
+            share.held.add(id(entry))
+        if self._out.setdefault(tag, entry) is entry:
+            return True
+        self._uncount(entry)
+        return False
 
-    def settle(self, tag: Any, multiple: bool = False) -> list[Delivery[Item]]:
+    def settle(self, tag: Any, multiple: bool = False) -> list[Delivery]:
         """Take out what an acknowledgement or a rejection of ``tag`` means, oldest first.
 
         Arguments:
@@ -136,37 +145,33 @@ class Ledger(Generic[Item]):
         Returns:
             nothing when the tag is not out: no credit comes of it.
         """
-        with self._lock:
-            if multiple and not tag:
-                return self.take_all()
-            if not multiple:
-                entry = self.take(tag)
-                return [] if entry is None else [entry]
-            if tag not in self._out:
-                return []
-            tags = []
-            for each in self._out:
-                tags.append(each)
-                if each == tag:
-                    break
-            return self._take(tags)
+        if not multiple:
+            entry = self.take(tag)
+            return [] if entry is None else [entry]
+        tags = list(self._out)
+        if tag:
+            tags = tags[: tags.index(tag) + 1] if tag in tags else []
+        return self._take(tags)
 
-    def take(self, tag: Any) -> Delivery[Item] | None:
+    def take(self, tag: Any) -> Delivery | None:
         """Take out one delivery; ``None`` when the tag is not out: no credit comes of it."""
-        with self._lock:
-            entry = self._out.pop(tag, None)
-            if entry is not None and entry.consumer is not None:
-                self._held -= 1
-                own = self._credits.get(entry.consumer)
-                if own is not None:
-                    own.held -= 1
+        entry = self._out.pop(tag, None)
+        if entry is not None and entry.consumer is not None:
+            self._held.discard(id(entry))
+            if self._shares:
+                self._uncount(entry)
         return entry
 
-    def take_all(self) -> list[Delivery[Item]]:
-        """Take everything out (recover, close), oldest first."""
-        with self._lock:
-            return self._take(list(self._out))
+    def _uncount(self, entry: Delivery) -> None:
+        self._held.discard(id(entry))
+        share = self._shares.get(entry.consumer or "")
+        if share is not None:
+            share.held.discard(id(entry))
 
-    def _take(self, tags: list[Any]) -> list[Delivery[Item]]:
+    def take_all(self) -> list[Delivery]:
+        """Take everything out (recover, close), oldest first."""
+        return self._take(list(self._out))
+
+    def _take(self, tags: list[Any]) -> list[Delivery]:
         taken = (self.take(tag) for tag in tags)
         return [entry for entry in taken if entry is not None]

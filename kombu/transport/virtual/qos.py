@@ -93,7 +93,7 @@ class QoS:
         else:
             self.channel._settle(rejected=taken)
 
-    def _take(self, tag: Any, multiple: bool, method: str) -> list[Delivery[Any]]:
+    def _take(self, tag: Any, multiple: bool, method: str) -> list[Delivery]:
         taken = self.ledger.settle(tag, multiple)
         if not taken and not (multiple and not tag):
             error = precondition_failed(f"unknown delivery tag {tag!r}", method)

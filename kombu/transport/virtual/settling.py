@@ -12,6 +12,7 @@ from kombu.transport.virtual.hooks import overrides
 from kombu.transport.virtual.ledger import Delivery
 from kombu.transport.virtual.qos import QoS
 from kombu.transport.virtual.store import Claim, Envelope, Store
+from kombu.utils.logfields import log_fields
 from kombu.utils.loggers import get_logger
 
 logger = get_logger(__name__)
@@ -35,11 +36,11 @@ class SettleVerbs:
         if type(qos).ack is _ACK:  # what it comes to
             delivery = qos.ledger.take(delivery_tag)
             if delivery is not None:
-                connection = self.connection
                 claim = getattr(delivery.item, "claim", None)
                 if claim is not None:
-                    connection.keeper.ack((claim,), now=not connection.dispatcher.gathers)
-                connection.dispatcher.credit_returned()
+                    self.connection.dispatcher.ack((claim,))
+                else:
+                    self.connection.dispatcher.credit_returned()
                 return
         qos.ack(delivery_tag)
 
@@ -66,20 +67,20 @@ class SettleVerbs:
 
     def _settle(
         self,
-        acked: list[Delivery[Any]] | None = None,
-        requeued: list[Delivery[Any]] | None = None,
-        rejected: list[Delivery[Any]] | None = None,
+        acked: list[Delivery] | None = None,
+        requeued: list[Delivery] | None = None,
+        rejected: list[Delivery] | None = None,
     ) -> None:
         """Do what the ledger decided, in the store or through the hooks."""
-        connection = self.connection
+        dispatcher = self.connection.dispatcher
         claims = [d.item.claim for d in acked or () if getattr(d.item, "claim", None) is not None]
         if claims:
-            connection.keeper.ack(claims, now=not connection.dispatcher.gathers)
+            dispatcher.ack(claims)
         for delivery in rejected or ():
             self._reject(delivery.item)
         if requeued:
             self._requeue([delivery.item for delivery in requeued])
-        connection.dispatcher.credit_returned()
+        dispatcher.credit_returned()
 
     def _reject(self, message: Any) -> None:
         claim = getattr(message, "claim", None)
@@ -172,8 +173,13 @@ class SettleVerbs:
             logger.warning(
                 "dead letter of queue %r (%s) reaches no queue: exchange %r, routing key %r",
                 queue, reason, exchange, key,
+                extra=log_fields(
+                    self.connection.client,
+                    queue=queue, exchange=exchange, routing_key=key, reason=reason,
+                ),
             )  # fmt: skip
         self._put_routed(queues, dead, {})
+        self.connection.tell("dead_lettered", queue, 1, reason)
         return True
 
     if TYPE_CHECKING:  # hooks and parts of the channel that these verbs call

@@ -14,9 +14,12 @@ from uuid import uuid4
 import pytest
 
 from kombu import Connection
+from kombu.exceptions import HttpError
 from kombu.testing.faults import FaultProxy
+from kombu.utils.amq_manager import Manager
 from t.services.pool import Servers
-from t.services.rabbitmq import RabbitMQ
+from t.services.rabbitmq import RabbitMQ, RabbitMQCluster
+from t.services.readiness import tcp_ready
 
 
 @pytest.fixture(scope="session")
@@ -90,9 +93,7 @@ class Broker:
         self.url = self.service.up()["RABBITMQ_URL"]
 
     def _signal(self, number: int) -> None:
-        for process in self.service.procs:
-            if process["label"] == "rabbit":
-                os.killpg(process["pid"], number)
+        os.killpg(self.service.labelled("rabbit")["pid"], number)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -128,6 +129,73 @@ def broker() -> Iterator[Broker]:
     broker = Broker()
     yield broker
     broker.service.stop()
+
+
+class Cluster:
+    """Three nodes, each of which can be killed."""
+
+    def __init__(self) -> None:
+        self.service = RabbitMQCluster()
+        env = self.service.up()
+        self.urls = dict(
+            zip(("r1", "r2", "r3"), env["RABBITMQ_CLUSTER_URL"].split(";"), strict=True)
+        )
+        self.url = env["RABBITMQ_CLUSTER_URL"]
+        management = urlsplit(env["RABBITMQ_CLUSTER_MANAGEMENT_URL"])
+        self._manager = Manager(f"{management.hostname}:{management.port}", "guest", "guest")
+
+    def _queue(self, name: str) -> dict[str, Any]:
+        """What the management interface (of r1) knows of a queue."""
+        found: dict[str, Any] = {}
+
+        def ask() -> bool:
+            with suppress(OSError, HttpError):
+                found.update(self._manager.get_queue("/", name))
+            return bool(found.get("leader"))
+
+        eventually(ask, f"{name} is known to have a leader")
+        return found
+
+    def leader(self, queue: str) -> str:
+        """Name of the node that a quorum queue's leader is on."""
+        return str(self._queue(queue)["leader"]).partition("@")[0]
+
+    def all_in(self, queue: str) -> None:
+        """Wait until all three nodes are up with a member of the quorum queue."""
+        eventually(lambda: len(self._queue(queue).get("online", ())) == 3, "three members")
+
+    @contextmanager
+    def without(self, node: str) -> Iterator[None]:
+        """SIGKILL for a node; it is started again after the block."""
+        self.service.kill(node)
+        try:
+            yield
+        finally:
+            self.service.revive(node)
+            port = urlsplit(self.urls[node]).port
+            probe = tcp_ready(port, b"AMQP\0\0\x09\1", b"version")
+            eventually(lambda: _true(probe), f"{node} is up", 90)
+
+
+def _true(probe: Callable[[], Any]) -> bool:
+    with suppress(OSError):
+        return bool(probe())
+    return False
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    cluster = Cluster()
+    yield cluster
+    cluster.service.stop()
+
+
+def eventually(condition: Callable[[], Any], what: str, timeout: float = 60) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        time.sleep(0.05)
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from typing import Any
 
 import pytest
@@ -90,3 +92,39 @@ def test_a_tag_goes_out_once() -> None:
     ledger.deliver("t", "message", "one")
     with pytest.raises(ValueError, match="'t'"):
         ledger.deliver("t", "message", "one")
+
+
+def test_threads_leave_no_credit_behind() -> None:
+    """Deliveries, some under one tag, acks of one and of many, all at once."""
+    ledger: Ledger[int] = Ledger(limit=100_000)
+    ledger.open_consumer("one", 100_000)
+    delivered = threading.Event()
+    gone: list[Any] = []
+
+    def deliver(first: int) -> None:
+        for tag in range(first, first + 10_000):
+            ledger.offer(tag, tag, "one")
+            ledger.offer("shared", tag, "one" if tag % 2 else None)
+
+    def settle(multiple: bool) -> None:
+        while not delivered.is_set() or len(ledger):
+            for each in ledger.deliveries:
+                gone.extend(ledger.settle(each.tag, multiple))
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        settling = [threading.Thread(target=settle, args=[multiple]) for multiple in (False, True)]
+        delivering = [threading.Thread(target=deliver, args=[first]) for first in (0, 10_000)]
+        for thread in (*settling, *delivering):
+            thread.start()
+        for thread in delivering:
+            thread.join()
+        delivered.set()
+        for thread in settling:
+            thread.join()
+    finally:
+        sys.setswitchinterval(usual)
+    assert ledger.credit("one") == ledger.credit() == 100_000
+    tags = [each.tag for each in gone if each.tag != "shared"]
+    assert sorted(tags) == list(range(20_000))
