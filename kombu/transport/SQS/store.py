@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -16,20 +15,22 @@ from typing import Any, TypeVar
 from amqp.exceptions import ConsumerCancelled, NotFound
 
 from kombu.transport.features import SHARED_STORE
+from kombu.transport.polling import LongPolls
 from kombu.transport.SQS.batches import Entry, send_all
-from kombu.transport.SQS.body import READY_AT, read_body, send_options, with_ready_at, write_body
+from kombu.transport.SQS.body import read_body, send_options, with_ready_at, write_body
 from kombu.transport.SQS.clients import Clients
 from kombu.transport.SQS.errors import ERRORS, Throttled
-from kombu.transport.SQS.names import is_fifo
+from kombu.transport.SQS.names import FIFO_SUFFIX, is_fifo
 from kombu.transport.SQS.options import SQSOptions
-from kombu.transport.SQS.polling import LARGEST_RECEIVE, LongPolls
-from kombu.transport.SQS.priority import PrioritySteps
 from kombu.transport.SQS.queues import SMALLEST_LIMIT, Queues
+from kombu.transport.steps import PrioritySteps
+from kombu.transport.virtual.envelope import ready_in
 from kombu.transport.virtual.errors import MessageTooLarge, message_too_large
 from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
 
 logger = logging.getLogger(__name__)
 
+LARGEST_RECEIVE = 10
 LONGEST_VISIBILITY = 43_200
 
 Sent = TypeVar("Sent")
@@ -74,10 +75,14 @@ class SQSStore(Store):
         self.clients = clients
         self.options = options
         self.queues = Queues(clients, options)
-        self.steps = PrioritySteps()
+        self.steps = PrioritySteps(FIFO_SUFFIX)
         self.lease = options.lease_seconds
         self.polls = LongPolls(
-            self._receive, options.wait_time_seconds, self.lease / 3, self._return_late
+            self._receive,
+            LARGEST_RECEIVE,
+            options.wait_time_seconds,
+            self.lease / 3,
+            self._return_late,
         )
         self._dead_lettered_above: set[str] = set()
         self._limit = LARGEST_RECEIVE
@@ -246,9 +251,8 @@ class SQSStore(Store):
         message = read_body(raw["Body"])
         receipt = Receipt(source, url, raw["ReceiptHandle"])
         properties = message["properties"]
-        ready_at = properties.get(READY_AT)
-        if isinstance(ready_at, int | float) and ready_at > time.time():
-            self._change_visibility([receipt], min(ready_at - time.time(), LONGEST_VISIBILITY))
+        if left := ready_in(message):
+            self._change_visibility([receipt], min(left, LONGEST_VISIBILITY))
             return None
         info = properties.get("delivery_info")
         properties["delivery_info"] = {

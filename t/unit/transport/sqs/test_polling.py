@@ -10,8 +10,8 @@ import time
 from typing import Any
 
 import pytest
-
 from kombu.transport.SQS.polling import MOST_POLLS, LongPolls
+
 from kombu.transport.virtual.store import Claim
 
 
