@@ -62,7 +62,7 @@ class LoopDriver:
 
     def _housekeeping(self) -> None:
         if not self._stopped:
-            self.transport.keeper.tick()
+            self._tick()
             # Expired messages and ended delays announce themselves on no descriptor.
             if not (self._armed and self.store.is_armed(tuple(self._armed))):
                 self._ask_again()
@@ -75,12 +75,17 @@ class LoopDriver:
         unheard = any(not dispatcher.is_dry(queue) for queue in dispatcher.wanted())
         if dispatcher.holding or (unheard and self._worthwhile()):
             self._deliver()
-        self.transport.keeper.tick()
+        self._tick()
         empty = {queue for queue in dispatcher.wanted() if dispatcher.is_dry(queue)}
         if empty - self._armed:
             self.store.arm(tuple(empty))
             self._armed = empty
         self._watch()
+
+    def _tick(self) -> None:
+        """Settle and renew what is due, unless that would hold up the loop."""
+        if self.store.quick:
+            self.transport.keeper.tick()
 
     def _worthwhile(self) -> bool:
         """Whether to claim now: with credit for a good part of the window, or after a moment."""

@@ -1,36 +1,51 @@
-"""Long polls in the background: SQS hands messages over in the very call that waits for them."""
+"""Polls in the background, for backends that hand messages over in the call that waits for them."""
 
 from __future__ import annotations
 
 import logging
 import os
+import random
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
+from kombu.transport.virtual.errors import Throttled
 from kombu.transport.virtual.store import Claim
 
 logger = logging.getLogger(__name__)
 
 #: Receives up to ``limit`` messages of ``queue``, waiting up to ``wait`` seconds for the first.
 Receive = Callable[[str, int, int], list[Claim]]
-LARGEST_RECEIVE = 10
 MOST_POLLS = 16
+SHORTEST_PAUSE = 0.001
+#: Seconds between two polls of a queue whose requests are refused for their number.
+LONGEST_BACKOFF = 20.0
 
 
 class LongPolls:
     """One poll at a time for each queue that is waited for; what they bring is kept for claims.
 
     Arguments:
+        largest: messages that one receive may bring.
         wait_seconds: of one long poll.
         keep_seconds: how long a message is kept before it is given back unclaimed.
+        give_back: called with what a poll brought after :meth:`close`.
     """
 
-    def __init__(self, receive: Receive, wait_seconds: int, keep_seconds: float) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        largest: int,
+        wait_seconds: int,
+        keep_seconds: float,
+        give_back: Callable[[list[Claim]], None],
+    ) -> None:
         self.receive = receive
+        self.largest = largest
+        self.give_back = give_back
         self.wait_seconds = wait_seconds
         self.keep_seconds = keep_seconds
         self._condition = threading.Condition()
@@ -40,7 +55,14 @@ class LongPolls:
         self._error: Exception | None = None
         self._interrupted = False
         self._closed = False
-        self._threads: ThreadPoolExecutor | None = None
+        #: Seconds of a queue's last poll, while all of them came back empty.
+        self._lengths: dict[str, int] = {}
+        self._throttled: dict[str, int] = {}
+        self._closing = threading.Event()
+        self._orders: SimpleQueue[tuple[str, int, int] | None] = SimpleQueue()
+        self._workers = 0
+        self._idle_workers = 0
+        self._backlog = 0
         self._bell: tuple[socket.socket, socket.socket] | None = None
         self._pid = os.getpid()
 
@@ -80,37 +102,77 @@ class LongPolls:
     # ---- polling
 
     def start(self, queues: Sequence[str], limit: int, wait_seconds: int | None = None) -> None:
-        """Have a poll under way for each queue, no more than one each."""
-        wait = self.wait_seconds if wait_seconds is None else wait_seconds
+        """Have a poll under way for each queue, no more than one each.
+
+        Arguments:
+            wait_seconds: of the first poll; each that follows an empty one takes twice as long,
+                up to what the option says, so that a consumer that waits in small steps costs
+                no more calls than one that waits in large ones.
+        """
+        first = self.wait_seconds if wait_seconds is None else wait_seconds
         with self._condition:
             if self._closed:
                 return
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(MOST_POLLS, "kombu-sqs-poll")
             for queue in queues:
                 if queue not in self._polling and not self._arrived.get(queue):
+                    wait = max(first, min(2 * self._lengths.get(queue, 0), self.wait_seconds))
                     self._polling.add(queue)
-                    self._threads.submit(self._poll, queue, min(limit, LARGEST_RECEIVE), wait)
+                    self._order(queue, min(limit, self.largest), wait)
+
+    def _order(self, queue: str, limit: int, wait: int) -> None:
+        self._orders.put((queue, limit, wait))
+        if self._idle_workers:
+            self._idle_workers -= 1
+        elif self._workers < MOST_POLLS:
+            self._workers += 1
+            # A daemon: a poll may take long, and no process shall wait for it to end.
+            threading.Thread(target=self._work, name="kombu-poll", daemon=True).start()
+        else:
+            self._backlog += 1
+
+    def _work(self) -> None:
+        while (order := self._orders.get()) is not None:
+            self._poll(*order)
+            with self._condition:
+                if self._backlog:
+                    self._backlog -= 1
+                else:
+                    self._idle_workers += 1
 
     def _poll(self, queue: str, limit: int, wait: int) -> None:
         claims: list[Claim] = []
         error: Exception | None = None
         try:
             claims = self.receive(queue, limit, wait)
+            self._throttled.pop(queue, None)
+        except Throttled as exc:
+            self._back_off(queue, exc)
         except Exception as exc:  # noqa: BLE001 - handed on to the thread that waits
             error = exc
         with self._condition:
+            late = self._closed
             self._polling.discard(queue)
             now = time.monotonic()
-            if claims:
+            if claims and not late:
                 self._arrived.setdefault(queue, deque()).extend((now, each) for each in claims)
+                self._lengths.pop(queue, None)
             else:
                 self._empty_at[queue] = now
+                self._lengths[queue] = wait
             if error is not None:
                 self._error = error
             self._condition.notify_all()
-        if claims or error is not None:
+        if late and claims:
+            self.give_back(claims)
+        elif claims or error is not None:
             self._ring()
+
+    def _back_off(self, queue: str, exc: Throttled) -> None:
+        """Keep the queue's poll busy for a while, the longer the more often it was refused."""
+        times = self._throttled[queue] = self._throttled.get(queue, 0) + 1
+        pause = random.uniform(0.5, 1) * min(LONGEST_BACKOFF, 0.1 * 2**times)
+        logger.warning("polling queue %r again in %.1f seconds: %s", queue, pause, exc)
+        self._closing.wait(pause)
 
     def wait(self, queues: Sequence[str], limit: int, timeout: float | None) -> bool:
         """Poll until a queue has something; an error of a poll is raised here."""
@@ -171,15 +233,76 @@ class LongPolls:
             self._raise_error()
             return any(self._arrived.values())
 
-    def close(self) -> None:
+    def close(self, patience: float = 0.0) -> None:
+        """Poll no more.
+
+        Arguments:
+            patience: seconds to wait for polls under way, so that what they bring can still be
+                given back.
+        """
         with self._condition:
             self._closed = True
             self._condition.notify_all()
+        self._closing.set()
         if os.getpid() != self._pid:
             return
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        if patience:
+            with self._condition:
+                self._condition.wait_for(lambda: not self._polling, patience)
+        for _ in range(self._workers):
+            self._orders.put(None)
         if self._bell is not None:
             for end in self._bell:
                 end.close()
             self._bell = None
+
+
+class Patience:
+    """Makes a long poll of receives that come back at once: asks again after growing pauses.
+
+    Arguments:
+        receive: takes up to so many messages of a queue, without waiting for any.
+        interval: asked before each pause, seconds; the longest one.
+    """
+
+    def __init__(
+        self, receive: Callable[[str, int], list[Claim]], interval: Callable[[], float]
+    ) -> None:
+        self.receive = receive
+        self.interval = interval
+        self._condition = threading.Condition()
+        self._pauses: dict[str, float] = {}
+        self._rings = 0
+        self._closed = False
+
+    def __call__(self, queue: str, limit: int, wait: float) -> list[Claim]:
+        """Up to ``limit`` messages; none after ``wait`` seconds, or when closed."""
+        deadline = time.monotonic() + wait
+        while not self._closed:
+            rings = self._rings
+            claims = self.receive(queue, limit)
+            left = deadline - time.monotonic()
+            if claims:
+                self._pauses.pop(queue, None)
+                return claims
+            if left <= 0:
+                break
+            pause = min(self._pauses.get(queue, SHORTEST_PAUSE), self.interval())
+            with self._condition:
+                rung = self._condition.wait_for(
+                    lambda heard=rings: self._closed or self._rings != heard,  # type: ignore[misc]
+                    min(pause, left),
+                )
+            self._pauses[queue] = SHORTEST_PAUSE if rung else pause * 2
+        return []
+
+    def ring(self) -> None:
+        """Something was put or given back: look at once."""
+        with self._condition:
+            self._rings += 1
+            self._condition.notify_all()
+
+    def close(self) -> None:
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()

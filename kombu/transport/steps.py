@@ -1,8 +1,7 @@
-"""Priorities, which SQS has not: one SQS queue for each step of a queue that asks for them."""
+"""Priorities where a backend has none: one of its queues for each step of a queue that asks."""
 
 from __future__ import annotations
 
-from kombu.transport.SQS.names import FIFO_SUFFIX
 from kombu.transport.virtual.store import QueueSpec
 
 #: Lowest priority of each step; the first is the queue itself, as published peers know it.
@@ -10,13 +9,17 @@ STEPS = (0, 3, 6, 9)
 
 
 class PrioritySteps:
-    """Which SQS queues ("sources") stand for a queue.
+    """Which queues of the backend ("sources") stand for a queue.
 
     Only a queue declared with ``x-max-priority`` has more than one: each further one costs
     receive calls.
+
+    Arguments:
+        suffix: what queue names may end in that must stay at their end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, suffix: str = "") -> None:
+        self._suffix = suffix
         self._with_priority: set[str] = set()
         self._queues: dict[str, str] = {}
 
@@ -32,12 +35,11 @@ class PrioritySteps:
             for step in STEPS[1:]:
                 self._queues.pop(self._name(queue, step), None)
 
-    @staticmethod
-    def _name(queue: str, step: int) -> str:
+    def _name(self, queue: str, step: int) -> str:
         if not step:
             return queue
-        if queue.endswith(FIFO_SUFFIX):
-            return f"{queue.removesuffix(FIFO_SUFFIX)}-p{step}{FIFO_SUFFIX}"
+        if self._suffix and queue.endswith(self._suffix):
+            return f"{queue.removesuffix(self._suffix)}-p{step}{self._suffix}"
         return f"{queue}-p{step}"
 
     def sources(self, queue: str) -> list[str]:
