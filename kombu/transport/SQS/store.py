@@ -22,8 +22,9 @@ from kombu.transport.SQS.errors import ERRORS
 from kombu.transport.SQS.names import is_fifo
 from kombu.transport.SQS.options import SQSOptions
 from kombu.transport.SQS.polling import LARGEST_RECEIVE, LongPolls
-from kombu.transport.SQS.priority import PrioritySteps
+from kombu.transport.SQS.priority import sqs_step_name
 from kombu.transport.SQS.queues import SMALLEST_LIMIT, Queues
+from kombu.transport.virtual.steps import PrioritySteps
 from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class SQSStore(Store):
         self.clients = clients
         self.options = options
         self.queues = Queues(clients, options)
-        self.steps = PrioritySteps()
+        self.steps = PrioritySteps(sqs_step_name)
         self.lease = options.lease_seconds
         self.polls = LongPolls(self._receive, options.wait_time_seconds, self.lease / 3)
         self._dead_lettered_above: set[str] = set()
