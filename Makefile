@@ -19,6 +19,8 @@ NEEDED  := redis \
            postgres \
            mariadb \
            pyro5 \
+           kafka \
+           kafka-mock \
            nats
 # Two at a time, a file each: every worker starts servers of its own. A test that fails while
 # the other worker restarts a broker has a second try; the summary (R) names it.

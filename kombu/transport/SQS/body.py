@@ -9,12 +9,11 @@ import time
 from typing import Any
 from uuid import uuid4
 
+from kombu.transport.virtual.envelope import READY_AT
 from kombu.transport.virtual.store import Envelope, Put
 from kombu.utils.json import dumps, loads
 
 LONGEST_DELAY = 900
-#: Property of a message that SQS alone can't hold back long enough: unix time in seconds.
-READY_AT = "x-ready-at"
 
 
 def write_body(message: Envelope, as_base64: bool) -> str:

@@ -16,7 +16,7 @@ from amqp.exceptions import NotFound
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.SQS.batches import Entry, send_all
-from kombu.transport.SQS.body import READY_AT, read_body, send_options, with_ready_at, write_body
+from kombu.transport.SQS.body import read_body, send_options, with_ready_at, write_body
 from kombu.transport.SQS.clients import Clients
 from kombu.transport.SQS.errors import ERRORS
 from kombu.transport.SQS.names import is_fifo
@@ -24,6 +24,7 @@ from kombu.transport.SQS.options import SQSOptions
 from kombu.transport.SQS.polling import LARGEST_RECEIVE, LongPolls
 from kombu.transport.SQS.priority import sqs_step_name
 from kombu.transport.SQS.queues import SMALLEST_LIMIT, Queues
+from kombu.transport.virtual.envelope import READY_AT
 from kombu.transport.virtual.steps import PrioritySteps
 from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
 

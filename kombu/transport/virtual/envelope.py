@@ -18,6 +18,8 @@ from kombu.utils.json import loads
 
 #: Property that carries a message's absolute deadline (unix seconds); read by every process.
 EXPIRES_AT = "x-expires-at"
+#: Property of a message that its backend can't hold back by itself: unix time in seconds.
+READY_AT = "x-ready-at"
 
 
 def parse(stored: str | bytes | None) -> Envelope | None:
