@@ -18,6 +18,7 @@ NEEDED  := redis \
            sqs \
            postgres \
            mariadb \
+           pubsub \
            pyro5 \
            kafka \
            kafka-mock \

@@ -39,6 +39,7 @@ BROKERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "mongodb": ("mongodb", "MONGODB_URL", ("publish", "consume", "latency", "idle")),
     "kafka": ("kafka", "KAFKA_URL", ("publish", "batch", "consume", "latency", "idle")),
+    "gcpubsub": ("pubsub", "PUBSUB_URL", ("publish", "consume", "latency", "idle")),
     "zookeeper": ("zookeeper", "ZOOKEEPER_URL", ("publish", "consume", "latency", "idle")),
 }
 

@@ -1,4 +1,7 @@
-"""Long polls in the background: SQS hands messages over in the very call that waits for them."""
+"""Long polls in the background, for backends whose messages come in the very call that waits.
+
+(Amazon SQS, Google Pub/Sub.)
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,18 @@ import os
 import socket
 import threading
 import time
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from kombu.transport.virtual.store import Claim
+from kombu.transport.virtual.steps import PrioritySteps
+from kombu.transport.virtual.store import Claim, Store
 
 logger = logging.getLogger(__name__)
 
 #: Receives up to ``limit`` messages of ``queue``, waiting up to ``wait`` seconds for the first.
 Receive = Callable[[str, int, int], list[Claim]]
-LARGEST_RECEIVE = 10
 MOST_POLLS = 16
 
 
@@ -27,10 +31,14 @@ class LongPolls:
     Arguments:
         wait_seconds: of one long poll.
         keep_seconds: how long a message is kept before it is given back unclaimed.
+        largest: how many messages one call brings at most.
     """
 
-    def __init__(self, receive: Receive, wait_seconds: int, keep_seconds: float) -> None:
+    def __init__(
+        self, receive: Receive, wait_seconds: int, keep_seconds: float, largest: int
+    ) -> None:
         self.receive = receive
+        self.largest = largest
         self.wait_seconds = wait_seconds
         self.keep_seconds = keep_seconds
         self._condition = threading.Condition()
@@ -53,6 +61,17 @@ class LongPolls:
             if not arrived:
                 return []
             return [arrived.popleft()[1] for _ in range(min(limit, len(arrived)))]
+
+    def waiting(self, queue: str) -> int:
+        """How many messages polls brought that nobody has claimed yet."""
+        with self._condition:
+            return len(self._arrived.get(queue, ()))
+
+    def forget(self, queue: str) -> None:
+        """The queue was deleted, and its messages with it."""
+        with self._condition:
+            self._arrived.pop(queue, None)
+            self._empty_at.pop(queue, None)
 
     def take_stale(self) -> list[Claim]:
         """Messages nobody claimed in time: they must be given back."""
@@ -86,11 +105,11 @@ class LongPolls:
             if self._closed:
                 return
             if self._threads is None:
-                self._threads = ThreadPoolExecutor(MOST_POLLS, "kombu-sqs-poll")
+                self._threads = ThreadPoolExecutor(MOST_POLLS, "kombu-poll")
             for queue in queues:
                 if queue not in self._polling and not self._arrived.get(queue):
                     self._polling.add(queue)
-                    self._threads.submit(self._poll, queue, min(limit, LARGEST_RECEIVE), wait)
+                    self._threads.submit(self._poll, queue, min(limit, self.largest), wait)
 
     def _poll(self, queue: str, limit: int, wait: int) -> None:
         claims: list[Claim] = []
@@ -183,3 +202,59 @@ class LongPolls:
             for end in self._bell:
                 end.close()
             self._bell = None
+
+
+class LongPollStore(Store):
+    """What stores do whose claims are brought by long polls: claim, wait, wake event loops.
+
+    A driver makes ``polls`` and ``steps``, and implements :meth:`_receive`.
+    """
+
+    polls: LongPolls
+    steps: PrioritySteps
+    _limit = 1
+    _evented = False
+
+    @abstractmethod
+    def _receive(self, source: str, limit: int, wait: int) -> list[Claim]:
+        """Up to ``limit`` messages of a source, waiting up to ``wait`` seconds for the first."""
+
+    def _sources(self, queues: Sequence[str]) -> list[str]:
+        """Queues of the backend that stand for these, in the order they are served."""
+        return [source for queue in queues for source in self.steps.sources(queue)]
+
+    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
+        self._limit = limit
+        stale = self.polls.take_stale()
+        if stale:
+            self.settle(releases=stale)
+        claims: list[Claim] = []
+        for source in self._sources(queues):
+            claims += self.polls.take(source, limit - len(claims))
+            while len(claims) < limit and not self._evented:
+                if self.polls.was_just_empty(source):
+                    break
+                wanted = min(limit - len(claims), self.polls.largest)
+                received = self._receive(source, wanted, 0)
+                claims += received
+                if len(received) < wanted:
+                    break
+            if len(claims) >= limit:
+                break
+        return claims
+
+    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
+        return self.polls.wait(self._sources(queues), self._limit, timeout)
+
+    def interrupt(self) -> None:
+        self.polls.interrupt()
+
+    def filenos(self) -> Sequence[int]:
+        return (self.polls.fileno(),)
+
+    def arm(self, queues: Sequence[str]) -> None:
+        self._evented = True
+        self.polls.start(self._sources(queues), self._limit)
+
+    def on_readable(self, fileno: int) -> bool:
+        return self.polls.silence()
