@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from amqp.exceptions import NotFound, ResourceLocked
+from amqp.exceptions import ConsumerCancelled, ResourceLocked
 
 from kombu.transport.confluentkafka.clients import Clients
 from kombu.transport.confluentkafka.feed import Feed
@@ -244,7 +244,8 @@ class KafkaStore(Store):
             feed.suspect = False
             if not self.exists(feed.queue):
                 self._known.difference_update(feed.topics)
-                raise NotFound(f"queue {feed.queue!r} was deleted while it was consumed")
+                # As RabbitMQ's: clients connect again, and declare what they consume.
+                raise ConsumerCancelled(f"queue {feed.queue!r} was deleted while it was consumed")
 
     def settle(
         self,
