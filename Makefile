@@ -15,14 +15,19 @@ NEEDED  := redis \
            rabbitmq-cluster \
            mongodb \
            zookeeper \
+           zookeeper-ensemble \
            sqs \
+           sqs-ministack \
            postgres \
            mariadb \
-           pubsub \
            pyro5 \
            kafka \
            kafka-mock \
-           nats
+           pubsub \
+           nats \
+           etcd \
+           consul \
+           slmq
 # Two at a time, a file each: every worker starts servers of its own. A test that fails while
 # the other worker restarts a broker has a second try; the summary (R) names it.
 PYTEST  ?= $(BIN)/python -m pytest -q -rR -n 2 --dist loadfile --reruns 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sized
 from typing import Any
 
@@ -13,6 +12,7 @@ from .utils.imports import Late
 __all__ = ("Message",)
 
 decompress = Late("kombu.compression:decompress")
+message_fields = Late("kombu.utils.logfields:message_fields")
 
 #: States of a message that was settled.
 ACK_STATES = {"ACK", "REJECTED", "REQUEUED"}
@@ -36,10 +36,14 @@ class Message:
         accept: content types that may be deserialized; ``None`` means the enabled ones.
         channel: the channel it came over.
 
-    What goes wrong with encoding or decompressing the body is kept in :attr:`errors`.
+    What goes wrong with decompressing or encoding the body is kept in :attr:`errors` as a
+    :exc:`~kombu.exceptions.DecodeError`, chained to its cause; :meth:`decode` raises it.
     """
 
     MessageStateError = MessageStateError
+
+    #: What settling goes through while the connection has middleware that hooks into it.
+    settling: Any = None
 
     __slots__ = (
         "__dict__",
@@ -71,7 +75,7 @@ class Message:
         channel: Any = None,
         **kwargs: Any,
     ) -> None:
-        #: What went wrong when the message was made: tuples as of :func:`sys.exc_info`.
+        #: What went wrong when the message was made: tuples like those of :func:`sys.exc_info`.
         self.errors: list[Any] = []
         self.channel = channel
         self.delivery_tag = delivery_tag
@@ -92,13 +96,20 @@ class Message:
         if compression:
             try:
                 self.body = decompress(self.body, compression)
-            except Exception:  # noqa: BLE001 - kept
-                self.errors.append(sys.exc_info())
+            except Exception as exc:  # noqa: BLE001 - kept
+                self._keep_error(f"decompressed ({compression})", exc)
         if postencode and isinstance(self.body, str):
             try:
                 self.body = self.body.encode(postencode)
-            except Exception:  # noqa: BLE001 - kept
-                self.errors.append(sys.exc_info())
+            except Exception as exc:  # noqa: BLE001 - kept
+                self._keep_error(f"encoded ({postencode})", exc)
+
+    def _keep_error(self, what: str, exc: Exception) -> None:
+        error = exc
+        if not isinstance(exc, DecodeError):
+            error = DecodeError(f"the body could not be {what}: {_named(exc)}: {exc}")
+            error.__cause__ = exc
+        self.errors.append((type(error), error, exc.__traceback__))
 
     def ack(self, multiple: bool = False) -> None:
         """Acknowledge: the broker may forget the message.
@@ -121,6 +132,9 @@ class Message:
                 return
         if self._state in ACK_STATES:
             self._require_unsettled()
+        if self.settling is not None:
+            self.settling.settle("ack", multiple)
+            return
         channel.basic_ack(self.delivery_tag, multiple=multiple)
         self._state = "ACK"
 
@@ -135,6 +149,9 @@ class Message:
         """
         channel = self._settling_channel()
         self._require_unsettled()
+        if self.settling is not None:
+            self.settling.settle("requeue" if requeue else "reject", requeue)
+            return
         channel.basic_reject(self.delivery_tag, requeue=requeue)
         self._state = "REJECTED"
 
@@ -146,8 +163,30 @@ class Message:
         """
         channel = self._settling_channel()
         self._require_unsettled()
+        if self.settling is not None:
+            self.settling.settle("requeue", False)
+            return
         channel.basic_reject(self.delivery_tag, requeue=True)
         self._state = "REQUEUED"
+
+    def _settle(self, action: str, flag: bool) -> None:
+        """Do what :attr:`settling` was asked for; the state was looked at before.
+
+        Arguments:
+            action: ``ack``, ``reject`` or ``requeue``.
+            flag: of ``ack``: ``multiple``; of others: ``reject`` was called with it as ``requeue``.
+        """
+        if action == "ack":
+            self.channel.basic_ack(self.delivery_tag, multiple=flag)
+            self._state = "ACK"
+        elif action == "reject" or flag:
+            self.channel.basic_reject(self.delivery_tag, requeue=flag)
+            self._state = "REJECTED"
+        else:
+            self.channel.basic_reject(self.delivery_tag, requeue=True)
+            self._state = "REQUEUED"
+        # It refers to the message: no work for the garbage collector.
+        self.settling = None
 
     def ack_log_error(self, logger: Any, errors: Any, multiple: bool = False) -> None:
         """:meth:`ack`, logging one of ``errors`` to ``logger`` instead of raising it.
@@ -158,7 +197,10 @@ class Message:
         try:
             self.ack(multiple=multiple)
         except _with_broken_pipe(errors) as exc:
-            logger.critical("Couldn't ack %r, reason:%r", self.delivery_tag, exc, exc_info=True)
+            logger.critical(
+                "Couldn't ack %r, reason:%r", self.delivery_tag, exc,
+                exc_info=True, extra=message_fields(self, reason="not settled"),
+            )  # fmt: skip
             if isinstance(exc, BrokenPipeError):
                 raise
 
@@ -167,7 +209,10 @@ class Message:
         try:
             self.reject(requeue=requeue)
         except errors as exc:
-            logger.critical("Couldn't reject %r, reason: %r", self.delivery_tag, exc, exc_info=True)
+            logger.critical(
+                "Couldn't reject %r, reason: %r", self.delivery_tag, exc,
+                exc_info=True, extra=message_fields(self, reason="not settled"),
+            )  # fmt: skip
 
     def decode(self) -> Any:
         """The deserialized body; deserialized once.
@@ -199,7 +244,7 @@ class Message:
         exc = _exception_of(self.errors[0])
         if isinstance(exc, DecodeError):
             return exc
-        error = DecodeError(f"the body could not be decompressed: {type(exc).__name__}: {exc}")
+        error = DecodeError(f"the body could not be read: {_named(exc)}: {exc}")
         error.__cause__ = exc
         return error
 
@@ -214,7 +259,7 @@ class Message:
 
     def _reraise_error(self, callback: Callable[..., Any] | None = None) -> None:
         """Raise the first of :attr:`errors`, or hand it to ``callback(message, exception)``."""
-        exc = _exception_of(self.errors[0])
+        exc = self._decode_error()
         if callback is None:
             raise exc
         callback(self, exc)
@@ -240,6 +285,12 @@ def _exception_of(error: Any) -> BaseException:
     """The exception of what :func:`sys.exc_info` returned, or of itself."""
     found: BaseException = error[1] if isinstance(error, tuple) else error
     return found
+
+
+def _named(exc: BaseException) -> str:
+    """Its class, with the module: ``error`` alone says little (zlib)."""
+    kind = type(exc)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def _with_broken_pipe(errors: Any) -> tuple[type[BaseException], ...]:

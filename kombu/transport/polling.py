@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import socket
 import threading
 import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+
+from amqp.exceptions import ChannelError, RecoverableChannelError
+from amqp.exceptions import ConnectionError as AMQPConnectionError
 
 from kombu.transport.virtual.steps import PrioritySteps
 from kombu.transport.virtual.store import Claim, Store
@@ -23,6 +27,12 @@ logger = logging.getLogger(__name__)
 #: Receives up to ``limit`` messages of ``queue``, waiting up to ``wait`` seconds for the first.
 Receive = Callable[[str, int, int], list[Claim]]
 MOST_POLLS = 16
+#: Seconds between two polls of a queue whose requests are refused for their number.
+LONGEST_BACKOFF = 20.0
+
+
+class Throttled(RecoverableChannelError):
+    """The backend asks for fewer requests."""
 
 
 class LongPolls:
@@ -32,13 +42,20 @@ class LongPolls:
         wait_seconds: of one long poll.
         keep_seconds: how long a message is kept before it is given back unclaimed.
         largest: how many messages one call brings at most.
+        give_back: called with what a poll brought after :meth:`close`.
     """
 
     def __init__(
-        self, receive: Receive, wait_seconds: int, keep_seconds: float, largest: int
+        self,
+        receive: Receive,
+        wait_seconds: int,
+        keep_seconds: float,
+        largest: int,
+        give_back: Callable[[list[Claim]], None],
     ) -> None:
         self.receive = receive
         self.largest = largest
+        self.give_back = give_back
         self.wait_seconds = wait_seconds
         self.keep_seconds = keep_seconds
         self._condition = threading.Condition()
@@ -48,7 +65,14 @@ class LongPolls:
         self._error: Exception | None = None
         self._interrupted = False
         self._closed = False
-        self._threads: ThreadPoolExecutor | None = None
+        #: Seconds of a queue's last poll, while all of them came back empty.
+        self._lengths: dict[str, int] = {}
+        self._throttled: dict[str, int] = {}
+        self._closing = threading.Event()
+        self._orders: SimpleQueue[tuple[str, int, int] | None] = SimpleQueue()
+        self._workers = 0
+        self._idle_workers = 0
+        self._backlog = 0
         self._bell: tuple[socket.socket, socket.socket] | None = None
         self._pid = os.getpid()
 
@@ -99,37 +123,77 @@ class LongPolls:
     # ---- polling
 
     def start(self, queues: Sequence[str], limit: int, wait_seconds: int | None = None) -> None:
-        """Have a poll under way for each queue, no more than one each."""
-        wait = self.wait_seconds if wait_seconds is None else wait_seconds
+        """Have a poll under way for each queue, no more than one each.
+
+        Arguments:
+            wait_seconds: of the first poll; each that follows an empty one takes twice as long,
+                up to what the option says, so that a consumer that waits in small steps costs
+                no more calls than one that waits in large ones.
+        """
+        first = self.wait_seconds if wait_seconds is None else wait_seconds
         with self._condition:
             if self._closed:
                 return
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(MOST_POLLS, "kombu-poll")
             for queue in queues:
                 if queue not in self._polling and not self._arrived.get(queue):
+                    wait = max(first, min(2 * self._lengths.get(queue, 0), self.wait_seconds))
                     self._polling.add(queue)
-                    self._threads.submit(self._poll, queue, min(limit, self.largest), wait)
+                    self._order(queue, min(limit, self.largest), wait)
+
+    def _order(self, queue: str, limit: int, wait: int) -> None:
+        self._orders.put((queue, limit, wait))
+        if self._idle_workers:
+            self._idle_workers -= 1
+        elif self._workers < MOST_POLLS:
+            self._workers += 1
+            # A daemon: a poll takes up to 20 seconds, and no process shall wait for it to end.
+            threading.Thread(target=self._work, name="kombu-poll", daemon=True).start()
+        else:
+            self._backlog += 1
+
+    def _work(self) -> None:
+        while (order := self._orders.get()) is not None:
+            self._poll(*order)
+            with self._condition:
+                if self._backlog:
+                    self._backlog -= 1
+                else:
+                    self._idle_workers += 1
 
     def _poll(self, queue: str, limit: int, wait: int) -> None:
         claims: list[Claim] = []
         error: Exception | None = None
         try:
             claims = self.receive(queue, limit, wait)
+            self._throttled.pop(queue, None)
+        except Throttled as exc:
+            self._back_off(queue, exc)
         except Exception as exc:  # noqa: BLE001 - handed on to the thread that waits
             error = exc
         with self._condition:
+            late = self._closed
             self._polling.discard(queue)
             now = time.monotonic()
-            if claims:
+            if claims and not late:
                 self._arrived.setdefault(queue, deque()).extend((now, each) for each in claims)
+                self._lengths.pop(queue, None)
             else:
                 self._empty_at[queue] = now
+                self._lengths[queue] = wait
             if error is not None:
                 self._error = error
             self._condition.notify_all()
-        if claims or error is not None:
+        if late and claims:
+            self.give_back(claims)
+        elif claims or error is not None:
             self._ring()
+
+    def _back_off(self, queue: str, exc: Throttled) -> None:
+        """Keep the queue's poll busy for a while, the longer the more often it was refused."""
+        times = self._throttled[queue] = self._throttled.get(queue, 0) + 1
+        pause = random.uniform(0.5, 1) * min(LONGEST_BACKOFF, 0.1 * 2**times)
+        logger.warning("polling queue %r again in %.1f seconds: %s", queue, pause, exc)
+        self._closing.wait(pause)
 
     def wait(self, queues: Sequence[str], limit: int, timeout: float | None) -> bool:
         """Poll until a queue has something; an error of a poll is raised here."""
@@ -194,10 +258,11 @@ class LongPolls:
         with self._condition:
             self._closed = True
             self._condition.notify_all()
+        self._closing.set()
         if os.getpid() != self._pid:
             return
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        for _ in range(self._workers):
+            self._orders.put(None)
         if self._bell is not None:
             for end in self._bell:
                 end.close()
@@ -212,6 +277,8 @@ class LongPollStore(Store):
 
     polls: LongPolls
     steps: PrioritySteps
+    #: A poll may bring messages at any time: an event loop leaves it to the threads.
+    quick = False
     _limit = 1
     _evented = False
 
@@ -235,13 +302,24 @@ class LongPollStore(Store):
                 if self.polls.was_just_empty(source):
                     break
                 wanted = min(limit - len(claims), self.polls.largest)
-                received = self._receive(source, wanted, 0)
+                try:
+                    received = self._receive(source, wanted, 0)
+                except Throttled as exc:
+                    logger.warning("asking less often: %s", exc)
+                    break
                 claims += received
                 if len(received) < wanted:
                     break
             if len(claims) >= limit:
                 break
         return claims
+
+    def _return_late(self, claims: list[Claim]) -> None:
+        """A poll that outlived its connection brought these; else they stay leased in vain."""
+        try:
+            self.settle(releases=claims)
+        except (AMQPConnectionError, ChannelError) as exc:
+            logger.warning("%d message(s) return when their lease ends: %s", len(claims), exc)
 
     def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
         return self.polls.wait(self._sources(queues), self._limit, timeout)

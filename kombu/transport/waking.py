@@ -37,6 +37,11 @@ class Source(ABC):
         """A descriptor that becomes readable with news."""
         return None
 
+    def filenos(self) -> Sequence[int]:
+        """All such descriptors, where there may be several; others after each look."""
+        fileno = self.fileno()
+        return () if fileno is None else (fileno,)
+
     @abstractmethod
     def look(self, queues: Sequence[str]) -> bool:
         """Whether there is news for one of the queues; without blocking for more."""
@@ -82,6 +87,7 @@ class Waker:
         self._writer.setblocking(False)
         self._rung = False
         self._interrupted = False
+        self._armed: tuple[str, ...] = ()
         source.ring = self.ring
         for sweep in sweeps:
             sweep.notify(self._nudge)
@@ -134,10 +140,14 @@ class Waker:
         pause = SHORTEST_PAUSE
         with selectors.DefaultSelector() as selector:
             selector.register(self._reader, selectors.EVENT_READ)
-            fileno = self.source.fileno()
-            if fileno is not None:
-                selector.register(fileno, selectors.EVENT_READ)
+            registered: set[int] = set()
             while True:
+                filenos = set(self.source.filenos())
+                for fileno in registered - filenos:
+                    selector.unregister(fileno)
+                for fileno in filenos - registered:
+                    selector.register(fileno, selectors.EVENT_READ)
+                registered = filenos
                 self._drain()
                 news = self._news()
                 if news is not None:
@@ -153,22 +163,29 @@ class Waker:
                 until = min(ends)
                 nap = None if until == float("inf") else max(until - now, 0.0)
                 ready = selector.select(nap)
-                told = any(key.fd == fileno for key, _ in ready)
+                told = any(key.fd in registered for key, _ in ready)
                 if told or (longest is not None and not ready):
                     pause *= 2
                     if self.source.look(queues):
                         return True
 
-    # ---- for event loops, with a source that rings by itself
+    # ---- under an event loop
 
-    def fileno(self) -> int:
-        """A descriptor that becomes readable when the waker rings or is interrupted."""
-        return self._reader.fileno()
+    def filenos(self) -> Sequence[int]:
+        """Descriptors that become readable with news of any kind."""
+        return (self._reader.fileno(), *self.source.filenos())
 
-    def take(self) -> bool:
-        """Read what made it readable; whether a claim may succeed."""
+    def arm(self, queues: Sequence[str]) -> None:
+        """Make one of them readable when a claim on one of ``queues`` may succeed."""
+        self._armed = tuple(queues)
+        if self.source.open() or self.source.look(queues):
+            self.ring()
+
+    def on_readable(self) -> bool:
+        """Read what came; whether a claim may succeed now."""
         self._drain()
-        return bool(self._news())
+        told = bool(self._news())
+        return self.source.look(self._armed) or told
 
     def close(self) -> None:
         """End all waiting."""

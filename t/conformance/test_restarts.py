@@ -9,6 +9,7 @@ import pytest
 from kombu.testing.conformance import Harness
 from kombu.testing.conformance.crashes import Durable, Restarts
 from kombu.transport.confluentkafka import Transport as KafkaTransport
+from kombu.transport.etcd import Transport as EtcdTransport
 from kombu.transport.gcpubsub import Transport as PubSubTransport
 from kombu.transport.pyamqp import Transport
 from kombu.transport.redis import Transport as RedisTransport
@@ -39,6 +40,19 @@ class TestRedisRestart(Restarts):
     def harness(self, servers: Servers) -> Iterator[Harness]:
         service = servers.service("redis")
         with Harness(service.env["REDIS_URL"], restart=service.restart) as harness:
+            yield harness
+
+
+@pytest.mark.server("etcd")
+class TestEtcdRestart(Restarts, Durable):
+    features = EtcdTransport.features
+    restartable = True
+
+    @pytest.fixture
+    def harness(self, servers: Servers) -> Iterator[Harness]:
+        service = servers.service("etcd")
+        url = service.env["ETCD_URL"]
+        with Harness(url, transport_options={"lease": 2}, restart=service.restart) as harness:
             yield harness
 
 

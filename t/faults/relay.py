@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
 from urllib.parse import urlsplit, urlunsplit
@@ -23,6 +24,8 @@ class _Link:
         self.reading.set()
         #: Bytes that may still come from the broker before it falls mute; ``None``: any number.
         self.allowance: int | None = None
+        #: Seconds that each piece is under way.
+        self.latency = 0.0
         for source, target in ((client, server), (server, client)):
             threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
 
@@ -37,6 +40,8 @@ class _Link:
                         self.mute.set()
                         target.sendall(data)
                         continue
+                if self.latency:
+                    time.sleep(self.latency)
                 if not self.mute.is_set():
                     target.sendall(data)
         if not self.mute.is_set():
@@ -81,6 +86,11 @@ class Relay:
     def requests(self) -> int:
         """How often clients have sent something."""
         return sum(link.requests for link in self._links)
+
+    def delay(self, seconds: float) -> None:
+        """Hold up each piece (of at most 4 KiB) by so much."""
+        for link in self._links:
+            link.latency = seconds
 
     def mute(self) -> None:
         """Take all bytes and pass none on the connections there are: half-open. New ones work."""

@@ -13,6 +13,8 @@ import pytest
 
 from kombu import Connection
 from kombu.exceptions import OperationalError
+from kombu.pools import ProducerPool
+from t.held import nothing_left
 
 POLICY = {"max_retries": 1, "interval_start": 0.01, "interval_step": 0, "interval_max": 0.01}
 DEAD = "amqp://127.0.0.1:1//"
@@ -74,16 +76,39 @@ def test_the_connect_timeout_holds_on_a_silent_port(silent: int, scheme: str) ->
     assert time.monotonic() - begin < 6
 
 
-@pytest.mark.fault("kombu#1504")
-@pytest.mark.timeout(20)
-def test_failed_publishes_leave_no_descriptors() -> None:
+#: How many publishes fail; 10,000 were tried once.
+FAILURES = int(os.environ.get("KOMBU_TEST_FAILURES", "600"))
+
+
+@pytest.mark.fault("kombu#1504", "kombu#1085", "celery#5637", "celery#4843", "celery#9997")
+@pytest.mark.timeout(60 + FAILURES // 50)
+@pytest.mark.parametrize("url", [DEAD, f"{DEAD};amqp://127.0.0.1:2//"], ids=["one", "alternates"])
+def test_failed_publishes_leave_nothing(url: str) -> None:
     # Green there: what leaks takes hours of a broker that comes and goes; kept as a guard.
-    connection = Connection(DEAD, connect_timeout=1)
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(300):
-        with suppress(OperationalError, OSError):
-            connection.Producer().publish("x", routing_key="q", retry=True, retry_policy=POLICY)
-    assert len(os.listdir("/proc/self/fd")) <= before
+    policy = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+    connection = Connection(url, connect_timeout=1)
+
+    def fail(times: int) -> None:
+        for _ in range(times):
+            with suppress(OperationalError, OSError):
+                connection.Producer().publish("x", routing_key="q", retry=True, retry_policy=policy)
+
+    fail(50)
+    with nothing_left():
+        fail(FAILURES)
+
+
+@pytest.mark.fault("kombu#1085", "celery#4843")
+@pytest.mark.timeout(30)
+def test_a_pool_keeps_its_places_when_publishing_fails() -> None:
+    # Green there.
+    policy = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+    pool = ProducerPool(Connection(DEAD, connect_timeout=1).Pool(2), limit=2)
+    for _ in range(50):
+        with suppress(OperationalError, OSError), pool.acquire(block=True, timeout=2) as producer:
+            producer.publish("x", routing_key="q", retry=True, retry_policy=policy)
+    held = [pool.acquire(block=True, timeout=2) for _ in range(2)]
+    assert len(held) == 2
 
 
 # ---- secrets

@@ -67,3 +67,13 @@ def test_pubsub(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", servers.env("pubsub")["PUBSUB_EMULATOR_HOST"])
     options = {"ack_deadline_seconds": 10, "lease": 2}
     run(f"gcpubsub://projects/kills-{uuid4().hex[:8]}", options, tmp_path)
+
+
+@pytest.mark.server("etcd")
+def test_etcd(servers: Servers, tmp_path: Path) -> None:
+    run(servers.env("etcd")["ETCD_URL"], {"lease": 2}, tmp_path)
+
+
+@pytest.mark.server("consul")
+def test_consul(servers: Servers, tmp_path: Path) -> None:
+    run(servers.env("consul")["CONSUL_URL"], {"lease": 2}, tmp_path)

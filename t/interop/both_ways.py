@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from kombu import Connection, Exchange, Producer, Queue
 from kombu.pidbox import Mailbox
 from t.interop.published import VERSION, Published
+from t.interop.receiving import received
 from t.peers import published_python
 
 
@@ -24,21 +24,6 @@ class Site:
     url: str
     options: dict[str, Any] = field(default_factory=dict)
     published_options: dict[str, Any] = field(default_factory=dict)
-
-
-def received(connection: Any, queue: Queue, count: int, timeout: float = 20) -> list[Any]:
-    """Messages of a queue, acknowledged; fewer than ``count`` after the timeout."""
-    messages: list[Any] = []
-    deadline = time.monotonic() + timeout
-    with connection.Consumer(queue, on_message=messages.append, accept=["json"]):
-        while len(messages) < count and time.monotonic() < deadline:
-            try:
-                connection.drain_events(timeout=0.5)
-            except TimeoutError:
-                continue
-    for message in messages:
-        message.ack()
-    return messages
 
 
 class ReadsAndWrites:

@@ -33,7 +33,7 @@ class Published:
         self._cwd = cwd
 
     def start(self, command: str, *arguments: str, **flags: Any) -> subprocess.Popen[str]:
-        """Start a command; flags as ``peer.py`` names them, values as JSON or text."""
+        """Start a command; flags as ``peer.py`` names them, values as JSON or text, or ``True``."""
         # -I: nothing of the code under test may be found.
         words = [self._interpreter, "-I", str(PEER), command]
         if command != "version":
@@ -41,8 +41,9 @@ class Published:
         words += arguments
         words += ["--transport-options", self._options]
         for flag, value in flags.items():
-            text = value if isinstance(value, str) else json.dumps(value)
-            words += [f"--{flag.replace('_', '-')}", text]
+            words.append(f"--{flag.replace('_', '-')}")
+            if value is not True:
+                words.append(value if isinstance(value, str) else json.dumps(value))
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         return subprocess.Popen(
             words, stdout=subprocess.PIPE, text=True, cwd=self._cwd, env=environment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from kombu import Connection, Exchange, Producer, Queue
 from kombu.pidbox import Mailbox
 from t.interop.published import VERSION, Published
+from t.interop.receiving import received
 from t.peers import published_python
 
 
@@ -41,20 +41,6 @@ def published(interpreter: str, options: dict[str, str], tmp_path: Path) -> Publ
 def connection(options: dict[str, str]) -> Iterator[Any]:
     with Connection("filesystem://", transport_options=options) as connection:
         yield connection
-
-
-def received(connection: Any, queue: Queue, count: int, timeout: float = 10) -> list[Any]:
-    messages: list[Any] = []
-    deadline = time.monotonic() + timeout
-    with connection.Consumer(queue, on_message=messages.append, accept=["json"]):
-        while len(messages) < count and time.monotonic() < deadline:
-            try:
-                connection.drain_events(timeout=0.5)
-            except TimeoutError:
-                continue
-    for message in messages:
-        message.ack()
-    return messages
 
 
 def test_it_is_the_published_one(published: Published) -> None:

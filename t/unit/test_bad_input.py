@@ -9,7 +9,7 @@ import os
 import resource
 import subprocess
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from uuid import uuid4
 import pytest
 
 from kombu import Connection, Consumer, Exchange, Producer, Queue
+from kombu.compression import compress
+from kombu.compression import encoders as compressions
 from kombu.exceptions import ContentDisallowed, DecodeError, EncodeError, MessageStateError
 
 
@@ -192,6 +194,47 @@ def test_a_body_that_can_not_be_read_is_an_error_and_stays(
     with pytest.raises(DecodeError, match=told):
         message.decode()
     message.requeue()
+    assert ready(connection) == 1
+
+
+def cut_off(body: bytes) -> bytes:
+    return body[:-5]
+
+
+def garbled(body: bytes) -> bytes:
+    return b"\0\1\2\3" + body[4:]
+
+
+@pytest.mark.parametrize("damage", [cut_off, garbled])
+@pytest.mark.parametrize("compression", compressions())
+def test_a_damaged_compressed_body_is_a_decode_error_that_says_so(
+    connection: Any, compression: str, damage: Callable[[bytes], bytes]
+) -> None:
+    body, _ = compress(b'"x"' * 1000, compression)
+    Producer(connection).publish(
+        damage(body),
+        routing_key="q",
+        content_type="application/json",
+        content_encoding="utf-8",
+        headers={"compression": compression},
+    )
+    errors: list[BaseException] = []
+    channel = connection.channel()
+    with pytest.raises(DecodeError) as refused:
+        Queue("q")(channel).get()
+    errors.append(refused.value)
+    channel.close()
+    with (
+        Consumer(connection, [Queue("q")], callbacks=[print]),
+        pytest.raises(DecodeError) as refused,
+    ):
+        connection.drain_events(timeout=5)
+    errors.append(refused.value)
+    for error in errors:
+        assert f"could not be decompressed ({compression})" in str(error)
+        assert error.__cause__ is not None
+        assert str(error.__cause__) in str(error)
+    connection.default_channel.close()
     assert ready(connection) == 1
 
 

@@ -240,6 +240,23 @@ class StoreContract:
         assert bodies(self.claim(store, queue, 1)) == ["later"]
         assert time.time() >= ready_at - 0.05
 
+    def test_another_clients_delayed_message_ends_a_wait_in_time(
+        self, stores: OpenStore, queue: str
+    ) -> None:
+        waiting, putting = stores(), stores()
+        if "delay" not in waiting.features.native:
+            pytest.skip("delays are not this store's own affair")
+        while waiting.wait([queue], 0.1):
+            assert waiting.claim([queue], 1) == []
+        ready_at = time.time() + 1.0
+        putting.put([Put(queue, envelope("later"), ready_at=ready_at)])
+        claims: list[Claim] = []
+        while not claims and time.time() < ready_at + PROMPT:
+            waiting.wait([queue], ready_at + PROMPT - time.time())
+            claims = waiting.claim([queue], 1)
+        assert bodies(claims) == ["later"]
+        assert time.time() - ready_at < PROMPT / 2
+
     # ---- waking
 
     def test_wait_keeps_its_timeout(self, store: Store, queue: str) -> None:

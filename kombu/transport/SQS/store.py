@@ -7,12 +7,13 @@ import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from amqp.exceptions import NotFound
+from amqp.exceptions import ConsumerCancelled, NotFound
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.polling import LongPolls, LongPollStore
@@ -25,6 +26,7 @@ from kombu.transport.SQS.options import SQSOptions
 from kombu.transport.SQS.priority import sqs_step_name
 from kombu.transport.SQS.queues import SMALLEST_LIMIT, Queues
 from kombu.transport.virtual.envelope import READY_AT
+from kombu.transport.virtual.errors import MessageTooLarge, message_too_large
 from kombu.transport.virtual.steps import PrioritySteps
 from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
 
@@ -34,9 +36,7 @@ LONGEST_VISIBILITY = 43_200
 #: Messages that one call brings at most.
 LARGEST_RECEIVE = 10
 
-
-class MessageTooLarge(ValueError):
-    """A message is larger than its queue takes."""
+Sent = TypeVar("Sent")
 
 
 class Receipt:
@@ -80,9 +80,13 @@ class SQSStore(LongPollStore):
         self.steps = PrioritySteps(sqs_step_name)
         self.lease = options.lease_seconds
         self.polls = LongPolls(
-            self._receive, options.wait_time_seconds, self.lease / 3, LARGEST_RECEIVE
+            self._receive,
+            options.wait_time_seconds,
+            self.lease / 3,
+            LARGEST_RECEIVE,
+            self._return_late,
         )
-        self._limit = LARGEST_RECEIVE
+        self._limit = self.claim_window
         self._dead_lettered_above: set[str] = set()
         self._pid = os.getpid()
 
@@ -136,24 +140,38 @@ class SQSStore(LongPollStore):
         by_source: dict[str, list[int]] = defaultdict(list)
         for index, put in enumerate(puts):
             by_source[self.steps.source(put.queue, put.priority)].append(index)
+        if len(puts) == 1:
+            (source,) = by_source
+            entry = self._entry(source, puts[0])
+            self._again_if_deleted(source, lambda: self._send_one(source, entry))
+            return
         failed: dict[int, BaseException] = {}
         for source, indices in by_source.items():
-            entries = {index: self._entry(source, puts[index]) for index in indices}
-            if len(puts) == 1:
-                self._send_one(source, entries[indices[0]])
-            else:
-                failed.update(self._send_many(source, entries))
+            entries: dict[int, Entry] = {}
+            for index in indices:
+                try:
+                    entries[index] = self._entry(source, puts[index])
+                except MessageTooLarge as exc:
+                    failed[index] = exc
+            failed.update(self._again_if_deleted(source, partial(self._send_many, source, entries)))
         if failed:
             raise PartialPutError(failed)
+
+    def _again_if_deleted(self, source: str, send: Callable[[], Sent]) -> Sent:
+        """Make the queue anew, once, if it was deleted behind our back."""
+        try:
+            return send()
+        except NotFound:
+            self.queues.forget(source)
+            self.queues.ensure(source)
+            return send()
 
     def _entry(self, source: str, put: Put) -> Entry:
         fifo = is_fifo(self.queues.ensure(source))
         body = write_body(with_ready_at(put, fifo), self.options.sqs_base64_encoding)
         size = len(body.encode())
         if size > SMALLEST_LIMIT and size > (limit := self.queues.size_limit(source)):
-            raise MessageTooLarge(
-                f"message of {size} bytes for queue {put.queue!r}: SQS takes {limit} at most"
-            )
+            raise message_too_large(size, put.queue, limit, "SQS")
         return {"MessageBody": body, **send_options(put, fifo)}
 
     def _send_one(self, source: str, entry: Entry) -> None:
@@ -177,14 +195,18 @@ class SQSStore(LongPollStore):
         url = self.queues.find(source)
         if url is None:
             return []
-        with ERRORS.mapped(f"receive from queue {source!r}"):
-            answer = self.clients.sqs(source).receive_message(
-                QueueUrl=url,
-                MaxNumberOfMessages=limit,
-                WaitTimeSeconds=wait,
-                VisibilityTimeout=math.ceil(self.lease or 0),
-                **self._attributes(),
-            )
+        try:
+            with ERRORS.mapped(f"receive from queue {source!r}"):
+                answer = self.clients.sqs(source).receive_message(
+                    QueueUrl=url,
+                    MaxNumberOfMessages=limit,
+                    WaitTimeSeconds=wait,
+                    VisibilityTimeout=math.ceil(self.lease or 0),
+                    **self._attributes(),
+                )
+        except NotFound as exc:
+            self.queues.forget(source)
+            raise ConsumerCancelled(f"queue {source!r} was deleted") from exc
         claims = [self._to_claim(source, url, raw) for raw in answer.get("Messages", ())]
         return [claim for claim in claims if claim is not None]
 
@@ -229,7 +251,12 @@ class SQSStore(LongPollStore):
         rejects: Sequence[Claim] = (),
     ) -> None:
         done, back = [*acks], [*releases]
+        later: dict[int, list[Claim]] = defaultdict(list)
         for claim in rejects:
+            pause = self._backoff(claim)
+            if pause is not None:
+                later[pause].append(claim)
+                continue
             own_policy = claim.queue not in self._dead_lettered_above
             redriven = own_policy and self.queues.has_redrive_policy(claim.receipt.source)
             (back if redriven else done).append(claim)
@@ -237,8 +264,22 @@ class SQSStore(LongPollStore):
             self._delete(unsettled(done))
         with suppress(NotFound):
             self._change_visibility(unsettled(back), 0)
-        for claim in (*done, *back):
+        for pause, claims in later.items():
+            with suppress(NotFound):
+                self._change_visibility(unsettled(claims), pause)
+        for claim in (*acks, *releases, *rejects):
             claim.receipt.settled = True
+
+    def _backoff(self, claim: Claim) -> int | None:
+        """Seconds until a rejected task may be tried again, by its predefined queue's policy."""
+        definition = self.options.predefined_queues.get(claim.queue)
+        policy = definition.get("backoff_policy") if definition else None
+        headers = claim.message.get("headers") or {}
+        if not policy or headers.get("task") not in (definition or {}).get("backoff_tasks", ()):
+            return None
+        times = claim.deliveries + 1
+        pause = policy.get(times, policy.get(str(times)))
+        return None if pause is None else min(int(pause), LONGEST_VISIBILITY)
 
     def renew(self, claims: Sequence[Claim]) -> None:
         with suppress(NotFound):

@@ -292,14 +292,13 @@ class KafkaStore(Store):
         self.waker.interrupt()
 
     def filenos(self) -> Sequence[int]:
-        return (self.waker.fileno(),)
+        return self.waker.filenos()
 
     def arm(self, queues: Sequence[str]) -> None:
-        if self._has_news(queues):
-            self.waker.ring()
+        self.waker.arm(queues)
 
     def on_readable(self, fileno: int) -> bool:
-        return self.waker.take()
+        return self.waker.on_readable()
 
     # ---- life
 

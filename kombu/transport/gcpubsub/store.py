@@ -72,8 +72,13 @@ class PubSubStore(LongPollStore):
         self.lease = options.lease_seconds
         self.claim_window = max(min(options.bulk_max_messages, LARGEST_PULL), 1)
         self.polls = LongPolls(
-            self._receive, options.wait_time_seconds, self.lease / 3, self.claim_window
+            self._receive,
+            options.wait_time_seconds,
+            self.lease / 3,
+            self.claim_window,
+            self._return_late,
         )
+        self._limit = self.claim_window
         #: Messages this store gave back: how often.
         self._returned: dict[str, int] = {}
         self._pid = os.getpid()

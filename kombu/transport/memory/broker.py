@@ -60,12 +60,12 @@ class MemoryQueue:
     """Ready messages by priority and age, and those that are held back."""
 
     __slots__ = (
-        "_delayed",
         "_levels",
         "_present",
         "bounded",
         "bytes",
         "count",
+        "delayed",
         "name",
         "policy",
         "waiters",
@@ -83,7 +83,8 @@ class MemoryQueue:
         #: Priority -> messages by age; ``_present`` has a bit for each that may have some.
         self._levels: dict[int, deque[Item]] = {}
         self._present = 0
-        self._delayed: list[tuple[float, int, Item]] = []
+        #: What is held back, a heap: (until when, age, message).
+        self.delayed: list[tuple[float, int, Item]] = []
 
     def add(self, item: Item) -> None:
         """Make a message ready, and wake who waits for it."""
@@ -105,7 +106,7 @@ class MemoryQueue:
 
     def hold_back(self, item: Item, until: float) -> None:
         """Keep a message until its time has come."""
-        heapq.heappush(self._delayed, (until, item.number, item))
+        heapq.heappush(self.delayed, (until, item.number, item))
         for waiter in self.waiters:
             waiter.set()
 
@@ -145,21 +146,16 @@ class MemoryQueue:
             policy.max_bytes is not None and self.bytes + size > policy.max_bytes
         )
 
-    @property
-    def delaying(self) -> bool:
-        """Whether something is held back."""
-        return bool(self._delayed)
-
     def mature(self, now: float) -> float | None:
         """Make ready what was held back for long enough; when the next one will be."""
-        delayed = self._delayed
+        delayed = self.delayed
         while delayed and delayed[0][0] <= now:
             self.add(heapq.heappop(delayed)[2])
         return delayed[0][0] if delayed else None
 
     def age(self, seconds: float) -> None:
         """Bring nearer what is held back, and wake who waits; call with the lock held."""
-        self._delayed = [(until - seconds, number, item) for until, number, item in self._delayed]
+        self.delayed = [(until - seconds, number, item) for until, number, item in self.delayed]
         for waiter in self.waiters:
             waiter.set()
 

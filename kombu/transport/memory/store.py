@@ -155,7 +155,7 @@ class MemoryStore(Store):
                 queue = broker.queues.get(name)
                 if queue is None:
                     continue
-                if queue.delaying:
+                if queue.delayed:
                     queue.mature(time.time())
                 item = queue.take()
                 while item is not None:

@@ -366,18 +366,17 @@ class NatsStore(Store):
         self.waker.interrupt()
 
     def filenos(self) -> Sequence[int]:
-        return (self.waker.fileno(),)
+        return self.waker.filenos()
 
     def arm(self, queues: Sequence[str]) -> None:
         with ERRORS.mapped("listen for messages"):
             for queue in queues:
                 if not self._levels.knows(queue):
                     self._listen(queue)
-        if self.waker.source.look(queues):
-            self.waker.ring()
+        self.waker.arm(queues)
 
     def on_readable(self, fileno: int) -> bool:
-        return self.waker.take()
+        return self.waker.on_readable()
 
     def close(self) -> None:
         self.link.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -19,18 +19,19 @@ class InsertNotices(Source):
 
     Arguments:
         database: where the queues are.
+        ask: whether there is something to claim; ends of leases and delays are told by nobody,
+            and notifications are throttled.
     """
 
-    def __init__(self, database: PgmqDatabase) -> None:
+    #: Seconds between two questions.
+    longest_pause = 1.0
+
+    def __init__(self, database: PgmqDatabase, ask: Callable[[Sequence[str]], bool]) -> None:
         self.database = database
+        self._ask = ask
         self._connection: psycopg.Connection[Any] | None = None
         self._channels: set[str] = set()
         self._told: set[str] = set()
-
-    @property
-    def longest_pause(self) -> float:  # type: ignore[override]
-        # Notifications are throttled, and ends of leases and delays are told by nobody.
-        return 1.0
 
     def open(self) -> bool:
         if self._connection is not None:
@@ -60,7 +61,7 @@ class InsertNotices(Source):
             raise RecoverableConnectionError(f"listen for messages: {exc}") from exc
         mine = self._told & wanted
         self._told -= mine
-        return bool(fresh or mine)
+        return bool(fresh or mine) or self._ask(queues)
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

@@ -168,6 +168,8 @@ class LinkMixin:
             data: bytes = self.sock.recv(RECEIVE_SIZE)
         except (BlockingIOError, InterruptedError):
             return None
+        except TimeoutError as exc:
+            raise self._given_up(exc) from exc
         except OSError:
             self.connected = False
             raise
@@ -175,6 +177,11 @@ class LinkMixin:
             self.connected = False
             raise ConnectionResetError(errno.ECONNRESET, "Server unexpectedly closed connection")
         return data
+
+    def _given_up(self, exc: TimeoutError) -> ConnectionError:
+        """The kernel's ETIMEDOUT: the connection is lost, not merely silent for a while."""
+        self.connected = False
+        return ConnectionAbortedError(exc.errno, exc.strerror)
 
     def is_readable(self) -> bool:
         """Whether something arrived, without taking it."""
@@ -232,6 +239,8 @@ class LinkMixin:
             return int(self.sock.send(data))
         except (BlockingIOError, InterruptedError):
             return 0
+        except TimeoutError as exc:
+            raise self._given_up(exc) from exc
 
     def _write_rest(self, data: memoryview, sent: int) -> None:
         deadline = self._limits.deadline
@@ -287,6 +296,8 @@ class TLSLink(LinkMixin, amqp_transport.SSLTransport):
         except ssl.SSLWantWriteError:
             self._wants_write = True
             return None
+        except TimeoutError as exc:
+            raise self._given_up(exc) from exc
         except OSError:
             self.connected = False
             raise
@@ -308,6 +319,8 @@ class TLSLink(LinkMixin, amqp_transport.SSLTransport):
         except ssl.SSLWantReadError:
             self._wants_read = True
             return 0
+        except TimeoutError as exc:
+            raise self._given_up(exc) from exc
         except OSError:
             with suppress(ssl.SSLWantReadError, ssl.SSLEOFError):
                 # A peer that refuses our certificate says so before it closes.

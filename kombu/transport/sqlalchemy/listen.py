@@ -8,7 +8,7 @@ that know nothing of this wake consumers too.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -108,12 +108,21 @@ class Listening(Source):
         database: on PostgreSQL.
         channel: what to listen to.
         driver: name of the driver.
+        times_within: called when times have changed, with the seconds within which to look
+            at them.
     """
 
-    def __init__(self, database: Database, channel: str, driver: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        channel: str,
+        driver: str,
+        times_within: Callable[[float], None],
+    ) -> None:
         self.database = database
         self.channel = channel
         self.driver = driver
+        self._times_within = times_within
         self._connection: Any = None
         self._driven: Any = None
         self._told: set[str] = set()
@@ -154,6 +163,7 @@ class Listening(Source):
             raise RecoverableConnectionError(f"listen for messages: {exc}") from exc
         if "" in self._told:
             self._told.discard("")
+            self._times_within(0.0)
             return True
         mine = self._told.intersection(queues)
         self._told -= mine

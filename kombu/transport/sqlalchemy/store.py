@@ -36,6 +36,7 @@ from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Claim, Discard, PartialPutError, Put, QueueSpec, Store
 from kombu.transport.waking import Polling, Source, Waker
 from kombu.utils.json import dumps
+from kombu.utils.logfields import log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -97,14 +98,19 @@ class SqlStore(Store):
     def _source(self, polling_interval: Callable[[], float]) -> Source:
         engine = self.database.engine
         if self.announcer is not None and engine.driver in DRIVERS:
-            return Listening(self.database, self.announcer.channel, engine.driver)
+            return Listening(
+                self.database, self.announcer.channel, engine.driver, self._endings.within
+            )
         path = engine.url.database or ""
         if self.database.name == "sqlite" and not path.startswith("file:"):
-            return FileTimes(path, polling_interval)
+            return FileTimes(path, polling_interval, self._endings.within)
         return Polling(self._has_work, polling_interval)
 
     def _has_work(self, queues: Sequence[str]) -> bool:
-        return bool(self.queues.ready(queues))
+        if self.queues.ready(queues):
+            return True
+        self._endings.within(self._until_ending())  # nobody tells us of others' delays
+        return False
 
     # ---- queues
 
@@ -313,6 +319,7 @@ class SqlStore(Store):
                 "rows %s of queue %r hold no message: set aside, not visible any more",
                 foreign,
                 queue,
+                extra=log_fields(queue=queue, reason="quarantined"),
             )
         return claims
 

@@ -17,11 +17,16 @@ class FileTimes(Source):
     Arguments:
         path: of the database.
         interval: longest pause of the transport, seconds.
+        times_within: called after a write, which may have been of a delayed message, with the
+            seconds within which to look when the next one is ready.
     """
 
-    def __init__(self, path: str, interval: Callable[[], float]) -> None:
+    def __init__(
+        self, path: str, interval: Callable[[], float], times_within: Callable[[float], None]
+    ) -> None:
         self._paths = (path, f"{path}-wal")
         self._interval = interval
+        self._times_within = times_within
         self._seen: tuple[tuple[int, int], ...] | None = None
 
     @property
@@ -42,4 +47,6 @@ class FileTimes(Source):
     def look(self, queues: Sequence[str]) -> bool:
         times = self._times()
         changed, self._seen = times != self._seen, times
+        if changed:
+            self._times_within(FILE_PAUSE)
         return changed

@@ -231,9 +231,43 @@ class Dispatcher:
 
     def next(self) -> tuple[Consumer, Claim] | None:
         """One message and its consumer; ``None`` when nothing can be handed out now."""
-        sole = self.consumers.sole
-        if sole is not None:
-            return self._next_of(sole)
+        consumer = self.consumers.sole
+        if consumer is None:
+            return self._next_in_turn()
+        queue = consumer.queue
+        inbox = self._inbox.get(queue)
+        credit = consumer.credit()
+        if credit == 0:
+            if inbox:
+                self.release(queue)
+            return None
+        if not inbox:
+            store, keeper = self.store, self.keeper
+            if not keeper.idle:
+                keeper.tick()
+            if self.evented and self.is_dry(queue):
+                return None
+            wanted = store.claim_window or 1
+            if credit is not None and credit < wanted:
+                wanted = credit
+            claims = store.claim((queue,), wanted)
+            if self.evented and len(claims) < wanted:
+                self._dry[queue] = _UNTIL_HEARD_OF
+            if not claims:
+                return None
+            if store.lease is not None:
+                keeper.hold(claims)
+            if len(claims) == 1:
+                return consumer, claims[0]
+            self.prefer(claims)
+            inbox = self._inbox[queue]
+        claim = inbox.popleft()
+        if not inbox:
+            del self._inbox[queue]
+        return consumer, claim
+
+    def _next_in_turn(self) -> tuple[Consumer, Claim] | None:
+        """:meth:`next` where there are several consumers: the one that waited longest first."""
         rotation = self._rotation()
         now = time.monotonic()
         for queue in rotation:
@@ -260,39 +294,6 @@ class Dispatcher:
                 return consumer, claim
         return None
 
-    def _next_of(self, consumer: Consumer) -> tuple[Consumer, Claim] | None:
-        """:meth:`next` where there is one consumer only: no turns to take."""
-        queue = consumer.queue
-        inbox = self._inbox.get(queue)
-        credit = consumer.credit()
-        if credit == 0:
-            if inbox:
-                self.release(queue)
-            return None
-        if not inbox:
-            store, keeper = self.store, self.keeper
-            window = max(store.claim_window, 1)
-            if not keeper.idle:
-                keeper.tick()
-            if self.evented and self.is_dry(queue):
-                return None
-            wanted = window if credit is None else min(window, credit)
-            claims = store.claim((queue,), wanted)
-            if self.evented and len(claims) < wanted:
-                self._dry[queue] = _UNTIL_HEARD_OF
-            if not claims:
-                return None
-            if store.lease is not None:
-                keeper.hold(claims)
-            if len(claims) == 1:
-                return consumer, claims[0]
-            self.prefer(claims)
-            inbox = self._inbox[queue]
-        claim = inbox.popleft()
-        if not inbox:
-            del self._inbox[queue]
-        return consumer, claim
-
     def _claim(self, consumer: Consumer, rotation: list[str], now: float) -> None:
         """Fetch a window of messages for one consumer, and others of its channel alike."""
         queues = [consumer.queue]
@@ -309,7 +310,7 @@ class Dispatcher:
                     and self._dry.get(queue, 0.0) <= now
                 ):
                     queues.append(queue)
-        window = max(self.store.claim_window, 1)
+        window = self.store.claim_window or 1
         credit = consumer.credit()
         if credit is not None and self._inbox:
             credit -= sum(

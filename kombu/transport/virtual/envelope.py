@@ -148,13 +148,17 @@ class Message(BaseMessage):
         self.source_queue: str | None = None
 
     def serializable(self) -> Envelope:
-        """The envelope to store again: body decompressed, ``compression`` header dropped."""
+        """The envelope to store again: body decompressed, ``compression`` header dropped.
+
+        A body that could not be decompressed stays as it was, and so does its header.
+        """
         properties = self.properties
         body, _ = self.channel.encode_body(self.body, properties.get("body_encoding"))
         if isinstance(body, bytes):
             body = body.decode("utf-8")
         headers = dict(self.headers or {})
-        headers.pop("compression", None)
+        if not self.errors:
+            headers.pop("compression", None)
         return {
             "body": body,
             "properties": properties,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
-from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, PreconditionFailed
+from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound, PreconditionFailed
 
 from t.integration.amqp.conftest import receive
 from t.services.tls import CLIENT_NAME, make_tls
@@ -25,6 +26,19 @@ class TestLogin:
     def test_a_missing_virtual_host(self, connect, url):
         with pytest.raises(NotAllowed, match="nowhere"):
             connect(url.rstrip("/") + "/nowhere").connect()
+
+    def test_a_virtual_host_of_its_own(self, connection, connect, env, url, name):
+        port = urlsplit(env["RABBITMQ_MANAGEMENT_URL"]).port
+        manager = connection.connect().client.get_manager(port=port)
+        manager.create_vhost(name)
+        inside = connect(url.rstrip("/") + f"/{name}")
+        inside.default_channel.queue_declare(name, durable=True, auto_delete=False)
+        inside.Producer().publish("x", routing_key=name)
+        assert receive(inside, inside.default_channel, name, 1)[0].payload == "x"
+        with pytest.raises(NotFound):
+            connection.default_channel.queue_declare(name, passive=True)
+        inside.release()
+        manager.delete_vhost(name)
 
     def test_a_password_may_be_fetched_when_connecting(self, connect, url):
         connection = connect(url)

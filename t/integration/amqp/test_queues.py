@@ -55,6 +55,14 @@ def test_quorum_queue_with_prefetch_changes_and_delivery_limit(connection, queue
     assert message.headers["x-death"][0]["reason"] == "delivery_limit"
 
 
+def test_a_limit_for_a_whole_channel_is_refused_on_quorum_queues(connection, queue_of):
+    queue = queue_of(arguments={"x-queue-type": "quorum"})
+    consumer = Consumer(connection.channel(), [Queue(queue, no_declare=True)])
+    consumer.qos(prefetch_count=5, apply_global=True)
+    with pytest.raises(connection.connection_errors, match=r"540.*global"):
+        consumer.consume()
+
+
 def test_single_active_consumer_and_failover(connection, queue_of):
     queue = queue_of(arguments={"x-single-active-consumer": True})
     first, second = connection.channel(), connection.channel()

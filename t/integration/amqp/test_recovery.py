@@ -91,6 +91,47 @@ def test_a_deleted_queue_is_declared_and_consumed_again(connect, name):
     admin.default_channel.queue_delete(name)
 
 
+def test_the_prefetch_limit_holds_after_a_cut(connect, proxy, queue_of):
+    name = queue_of()
+    with connect().Producer() as producer, producer.batch():
+        for number in range(40):
+            producer.publish(number, routing_key=name)
+
+    class Holder(Worker):
+        def handle(self, body, message):
+            with self.changed:
+                self.bodies.append(body)
+                self.changed.notify_all()
+
+    admin = connect().default_channel
+    queue = Queue(name, no_declare=True)
+    with Holder(connect(proxy.url), queue) as worker:
+        worker.wait_for(9)
+        proxy.reset()
+        assert worker.ready.acquire(timeout=20)
+        with worker.changed:
+            assert worker.changed.wait_for(lambda: len(worker.bodies) == 20, 10)
+        # Ten are held; what was given to the lost connection is back among the others.
+        assert admin.queue_declare(name, passive=True).message_count == 30
+        assert worker.bodies == [*range(10)] * 2
+
+
+def test_autoretry_gives_a_new_channel_after_a_cut(connect, proxy, queue_of):
+    queue = queue_of()
+    connection = connect(proxy.url)
+    channels = []
+
+    def declare(channel):
+        channels.append(channel)
+        return channel.queue_declare(queue, passive=True).queue
+
+    again = connection.autoretry(declare, connection.default_channel, max_retries=3)
+    assert again() == (queue, channels[-1])
+    proxy.reset()
+    assert again() == (queue, channels[-1])
+    assert channels[0] is not channels[-1]
+
+
 def test_producer_with_retry_goes_on_after_a_cut(connect, proxy, queue_of):
     queue = queue_of()
     connection = connect(proxy.url, transport_options={"confirm_publish": True})

@@ -34,6 +34,7 @@ class Store:
 
     def __init__(self):
         self.index, self.kv, self.graves, self.sessions, self.delayed = 1, {}, {}, {}, {}
+        self.reaped = 0
 
     def bump(self):
         self.index += 1
@@ -46,7 +47,14 @@ class Store:
 
         hits = [e["ModifyIndex"] for k, e in self.kv.items() if match(k)]
         hits += [i for k, i in self.graves.items() if match(k)]
-        return max(hits, default=self.index)
+        # Of what was deleted long ago only this is known, as in the real one.
+        return max([*hits, self.reaped]) if hits else self.index
+
+    def bury(self, key):
+        self.graves[key] = self.bump()
+        if len(self.graves) > 1000:
+            oldest = sorted(self.graves, key=self.graves.get)[:500]
+            self.reaped = max(self.graves.pop(k) for k in oldest)
 
     def put(self, key, value, flags=0, cas=None, acquire=None, release=None):
         e = self.kv.get(key)
@@ -81,11 +89,12 @@ class Store:
     def delete(self, key, recurse=False, cas=None):
         if cas is not None:
             e = self.kv.get(key)
-            if cas == 0 or not e or e["ModifyIndex"] != cas:
-                return False
+            # As the real one: a key that is not there counts as deleted.
+            if not e or e["ModifyIndex"] != cas:
+                return not e
         for k in [k for k in self.kv if (k.startswith(key) if recurse else k == key)]:
             del self.kv[k]
-            self.graves[k] = self.bump()
+            self.bury(k)
         return True
 
     def end(self, sid):
@@ -115,6 +124,9 @@ STORE = Store()
 
 class API(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # One segment an answer: else each waits for the client's delayed acknowledgement.
+    wbufsize = 65536
+    disable_nagle_algorithm = True
     server_version = "Consul-stand-in"
 
     def log_message(self, *args):
@@ -260,12 +272,15 @@ class API(BaseHTTPRequestHandler):
         return None
 
     def txn(self, ops):
-        before = json.loads(json.dumps(STORE.kv))
+        before = dict(STORE.kv)
         results, errors = [], []
         for n, op in enumerate(op["KV"] for op in ops):
             key, verb = op["Key"], op["Verb"]
             value = base64.b64decode(op.get("Value") or "")
             e = STORE.kv.get(key)
+            if verb == "lock" and op.get("Session") not in STORE.sessions:
+                errors.append({"OpIndex": n, "What": f'invalid session "{op.get("Session")}"'})
+                continue
             if verb in ("set", "cas", "lock", "unlock"):
                 ok = STORE.put(
                     key,

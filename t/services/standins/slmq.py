@@ -81,6 +81,9 @@ class Account:
 
 class API(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # One segment an answer: else each waits for the client's delayed acknowledgement.
+    wbufsize = 65536
+    disable_nagle_algorithm = True
 
     def log_message(self, *args):
         pass

@@ -26,7 +26,7 @@ POLLERS = [
 
 @pytest.fixture(params=POLLERS, ids=lambda cls: cls.__name__)
 def hub(request, monkeypatch):
-    monkeypatch.setattr("kombu.asynchronous.hub.poll", request.param)
+    monkeypatch.setattr("kombu.asynchronous.descriptors.poll", request.param)
     hub = Hub()
     yield hub
     hub.close()

@@ -26,6 +26,9 @@ def test_message_names_extra_and_module() -> None:
         ("mongodb://", "pymongo", "mongodb"),
         ("zookeeper://", "kazoo", "zookeeper"),
         ("sqs://", "boto3", "sqs"),
+        ("etcd://", "h11", "etcd"),
+        ("consul://", "urllib3", "consul"),
+        ("slmq://", "urllib3", "slmq"),
     ],
 )
 def test_each_transport_says_what_to_install(url: str, client: str, extra: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -164,6 +165,30 @@ class TestWriting:
         peer.link.close()
         with pytest.raises(ConnectionError):
             peer.link.write(b"x")
+
+
+class GivenUp:
+    """A socket whose peer's machine is gone, when TCP_USER_TIMEOUT is over."""
+
+    def __init__(self, sock):
+        self._sock = sock
+
+    def recv(self, size):
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    def send(self, data):
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+
+@pytest.mark.parametrize("use", [lambda link: link.fill(5), lambda link: link.write(b"x")])
+def test_the_kernels_timeout_is_a_lost_connection(peer, use):
+    peer.link.sock = GivenUp(peer.link.sock)
+    with pytest.raises(ConnectionAbortedError, match="timed out"):
+        use(peer.link)
+    assert not peer.link.connected
 
 
 def drain(sock, size):

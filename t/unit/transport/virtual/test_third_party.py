@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kombu import Connection, Consumer, Exchange, Producer, Queue
+from kombu.exceptions import DecodeError
 from kombu.transport import virtual
 
 
@@ -131,6 +132,17 @@ def test_get_requeue_reject_purge(client: Any) -> None:
     producer.publish("two", routing_key="q")
     assert queue.queue_declare(passive=True).message_count == 1
     assert queue.purge() == 1
+
+
+def test_a_damaged_body_goes_back_as_it_was(client: Any) -> None:
+    Queue("q")(client).declare()
+    damaged = {"headers": {"compression": "gzip"}, "content_type": "application/json"}
+    Producer(client).publish(b"damaged", routing_key="q", content_encoding="utf-8", **damaged)
+    for _ in range(2):
+        message = client.default_channel.basic_get("q")
+        with pytest.raises(DecodeError, match=r"could not be decompressed \(gzip\)"):
+            message.decode()
+        message.requeue()
 
 
 def test_closing_puts_unacknowledged_messages_back_in_order(client: Any) -> None:

@@ -1,0 +1,71 @@
+"""Consul transport: ``consul://token@host:8500``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from kombu.transport import base, virtual
+from kombu.transport.clients import load_client
+from kombu.transport.features import Features
+from kombu.transport.options import shown_by
+
+urllib3 = load_client("urllib3", "consul", "consul")
+load_client("h11", "consul", "consul")
+
+from kombu.transport.consul.client import ConsulKeys, LockError  # noqa: E402
+from kombu.transport.http import Server  # noqa: E402
+from kombu.transport.keyvalue.options import KeyValueOptions  # noqa: E402
+from kombu.transport.keyvalue.port import KeyValue  # noqa: E402
+from kombu.transport.keyvalue.store import KeyValueStore  # noqa: E402
+from kombu.transport.keyvalue.transport import KeyValueTransport  # noqa: E402
+
+__all__ = ("DEFAULT_PORT", "Channel", "LockError", "Transport")
+
+DEFAULT_PORT = 8500
+
+
+@shown_by(KeyValueOptions, "body_encoding", "deadletter_queue")
+class Channel(virtual.Channel):
+    """A channel of a broker in Consul.
+
+    Arguments:
+        args: the transport.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+
+class Transport(KeyValueTransport):
+    """A Consul agent as a broker.
+
+    Arguments:
+        client: the :class:`kombu.Connection` that it serves.
+    """
+
+    Channel = Channel
+    polling_interval = 1.0
+    default_port = DEFAULT_PORT
+    driver_type = "consul"
+    driver_name = "consul"
+    features: ClassVar[Features] = KeyValueStore.features
+    implements = base.Implements.of(features)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    def headers(self) -> Mapping[str, str]:
+        """The token, which is the URL's password, or its name where it has no password."""
+        token = self.client.password or self.client.userid
+        return {"X-Consul-Token": token} if token else {}
+
+    def open_keys(self, server: Server) -> KeyValue:
+        """The agent's key/value store."""
+        keys = ConsulKeys(server, self.settings.lease)
+        keys.probe()
+        return keys
+
+    def driver_version(self) -> str:
+        """Version of urllib3, by which Consul is spoken to."""
+        return str(urllib3.__version__)

@@ -1,0 +1,73 @@
+"""etcd transport: ``etcd://user:password@host:2379``, on etcd's version 2 keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from kombu.transport import base, virtual
+from kombu.transport.clients import load_client
+from kombu.transport.features import Features
+from kombu.transport.options import shown_by
+
+urllib3 = load_client("urllib3", "etcd", "etcd")
+load_client("h11", "etcd", "etcd")
+
+from kombu.transport.etcd.client import EtcdKeys  # noqa: E402
+from kombu.transport.http import Server  # noqa: E402
+from kombu.transport.keyvalue.options import KeyValueOptions  # noqa: E402
+from kombu.transport.keyvalue.port import KeyValue  # noqa: E402
+from kombu.transport.keyvalue.store import KeyValueStore  # noqa: E402
+from kombu.transport.keyvalue.transport import KeyValueTransport  # noqa: E402
+
+DEFAULT_PORT = 2379
+
+
+@shown_by(KeyValueOptions, "body_encoding", "deadletter_queue")
+class Channel(virtual.Channel):
+    """A channel of a broker in etcd.
+
+    Arguments:
+        args: the transport.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+
+class Transport(KeyValueTransport):
+    """etcd as a broker.
+
+    Arguments:
+        client: the :class:`kombu.Connection` that it serves.
+    """
+
+    Channel = Channel
+    polling_interval = 3
+    default_port = DEFAULT_PORT
+    driver_type = "etcd"
+    driver_name = "python-etcd"
+    # One request a message: the version 2 API has no other way.
+    features: ClassVar[Features] = replace(KeyValueStore.features, batch_publish=False)
+    implements = base.Implements.of(features)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    def headers(self) -> Mapping[str, str]:
+        """Basic authentication, where the URL has a name."""
+        if not self.client.userid:
+            return {}
+        login = f"{self.client.userid}:{self.client.password or ''}"
+        return dict(urllib3.make_headers(basic_auth=login))
+
+    def open_keys(self, server: Server) -> KeyValue:
+        """Version 2 keys."""
+        keys = EtcdKeys(server)
+        keys.probe()
+        return keys
+
+    def driver_version(self) -> str:
+        """Version of urllib3, by which etcd is spoken to."""
+        return str(urllib3.__version__)
