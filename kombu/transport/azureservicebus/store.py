@@ -23,7 +23,7 @@ from kombu.transport.azureservicebus.messages import read, write
 from kombu.transport.azureservicebus.service import Service
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.polling import LongPolls
-from kombu.transport.steps import PrioritySteps
+from kombu.transport.virtual.steps import PrioritySteps
 from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
 
 logger = logging.getLogger(__name__)
@@ -69,9 +69,9 @@ class ServiceBusStore(Store):
         self.steps = PrioritySteps()
         self.polls = LongPolls(
             self._receive,
-            LARGEST_RECEIVE,
             self.options.wait_time_seconds,
             self.lease / 3,
+            LARGEST_RECEIVE,
             self._return_late,
         )
         self._lock = threading.Lock()

@@ -21,9 +21,9 @@ from kombu.transport.azurestoragequeues.errors import ERRORS
 from kombu.transport.azurestoragequeues.queues import LARGEST_RECEIVE, Queues
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.polling import LongPolls, Patience
-from kombu.transport.steps import PrioritySteps
 from kombu.transport.virtual.envelope import foreign, noting, parse, ready_in
 from kombu.transport.virtual.errors import message_too_large
+from kombu.transport.virtual.steps import PrioritySteps
 from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
 from kombu.utils.json import dumps
 
@@ -79,7 +79,7 @@ class StorageQueueStore(Store):
         self.steps = PrioritySteps()
         self.patience = Patience(self._receive, interval)
         self.polls = LongPolls(
-            self._poll, LARGEST_RECEIVE, WAIT_SECONDS, self.lease / 3, self._return_late
+            self._poll, WAIT_SECONDS, self.lease / 3, LARGEST_RECEIVE, self._return_late
         )
         self._requests: ThreadPoolExecutor | None = None
         self._dead_lettered_above: dict[str, bool] = {}

@@ -73,7 +73,7 @@ class AMQP10Store(Store):
     def __init__(self, wire: Wire, control: Control) -> None:
         self.wire = wire
         self.control = control
-        self.polls = LongPolls(self._poll, LARGEST_RECEIVE, WAIT_SECONDS, PROMPT, self._return_late)
+        self.polls = LongPolls(self._poll, WAIT_SECONDS, PROMPT, LARGEST_RECEIVE, self._return_late)
         self._limit = LARGEST_RECEIVE
         self._evented = False
         self._known: set[str] = set()
