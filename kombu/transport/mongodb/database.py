@@ -21,6 +21,10 @@ Document = dict[str, Any]
 DELIVERY_ORDER = [("queue", ASCENDING), ("priority", ASCENDING), ("_id", ASCENDING)]
 
 
+#: Seconds.
+LONGEST_AWAIT = 10.0
+
+
 class BrokerDatabase:
     """Collections and clock of one MongoDB database used as a broker.
 
@@ -61,6 +65,11 @@ class BrokerDatabase:
         if self.options.ttl:
             for collection in (self.messages, self.routing, self.queues):
                 collection.create_index("expire_at", expireAfterSeconds=0)
+
+    @property
+    def await_milliseconds(self) -> int:
+        """How long the server may take to say that there is nothing new; idle costs that often."""
+        return int(min(LONGEST_AWAIT, self.options.socket_timeout / 2) * 1000)
 
     @cached_property
     def clock_offset(self) -> float:

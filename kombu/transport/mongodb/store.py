@@ -39,6 +39,7 @@ from kombu.transport.virtual.store import (
 )
 from kombu.transport.waking import Waker
 from kombu.utils.json import dumps
+from kombu.utils.logfields import log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,9 @@ class MongoStore(Store):
         self.broker = broker
         #: Ends of leases and delays.
         self._endings = Sweep()
-        self.waker = Waker(ChangeStream(broker, polling_interval), self._endings)
+        self.waker = Waker(
+            ChangeStream(broker, polling_interval, self._endings.within), self._endings
+        )
         self.lease: float = broker.options.lease
         self.owner = f"{os.getpid()}-{uuid4().hex[:12]}"
         self.fanout: Fanout | None = None
@@ -240,6 +243,7 @@ class MongoStore(Store):
             "document %s in queue %r is no message: set aside, field 'quarantined' names the queue",
             document["_id"],
             queue,
+            extra=log_fields(queue=queue, reason="quarantined"),
         )
 
     def settle(

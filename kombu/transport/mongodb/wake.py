@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
@@ -14,9 +14,6 @@ from kombu.transport.mongodb.errors import ERRORS
 from kombu.transport.waking import Source
 
 logger = logging.getLogger(__name__)
-
-#: Longest time one getMore stays at the server, so that closing never waits longer.
-AWAIT_MILLISECONDS = 1000
 
 #: Claims and settlements change documents too, but make nothing claimable.
 _PIPELINE: list[Any] = [
@@ -28,7 +25,7 @@ _PIPELINE: list[Any] = [
             ]
         }
     },
-    {"$project": {"_id": 1, "operationType": 1}},
+    {"$project": {"_id": 1, "operationType": 1, "fullDocument.held.until": 1}},
 ]
 
 
@@ -38,11 +35,19 @@ class ChangeStream(Source):
     Arguments:
         polling_interval: asked before each look, seconds; the longest pause where the server
             can't tell us, or while its stream is interrupted.
+        times_within: called when another client's lease or delay is known to end, with the
+            seconds until then.
     """
 
-    def __init__(self, broker: BrokerDatabase, polling_interval: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        broker: BrokerDatabase,
+        polling_interval: Callable[[], float],
+        times_within: Callable[[float], None],
+    ) -> None:
         self.broker = broker
         self.polling_interval = polling_interval
+        self._times_within = times_within
         self._refused = not broker.options.change_streams
         self._streaming = False
         self._follower: threading.Thread | None = None
@@ -64,18 +69,32 @@ class ChangeStream(Source):
         if self._streaming:
             return False  # it rings
         with ERRORS.mapped("look for messages"):
-            waiting = self.broker.messages.find_one({"queue": {"$in": list(queues)}}, {"_id": 1})
-        return waiting is not None
+            messages = self.broker.messages
+            if messages.find_one({"queue": {"$in": list(queues)}}, {"_id": 1}) is not None:
+                return True
+            known = {"held.until": {"$gt": 0}}
+            following = messages.find_one(known, {"held.until": 1}, sort=[("held.until", 1)])
+        self._note(following)
+        return False
+
+    def _note(self, document: Mapping[str, Any] | None) -> bool:
+        """Say when the holding of a message ends; whether it is held."""
+        until = ((document or {}).get("held") or {}).get("until")
+        if until is None:
+            return False
+        self._times_within(until - self.broker.now())
+        return True
 
     def _follow(self) -> None:
         while not self._closed.is_set():
             try:
                 with self.broker.messages.watch(
-                    _PIPELINE, max_await_time_ms=AWAIT_MILLISECONDS
+                    _PIPELINE, max_await_time_ms=self.broker.await_milliseconds
                 ) as stream:
                     self._set_streaming(True)
                     while stream.alive and not self._closed.is_set():
-                        if stream.try_next() is not None:
+                        event = stream.try_next()
+                        if event is not None and not self._note(event.get("fullDocument")):
                             self.ring()
             except OperationFailure as exc:
                 self._refused = True

@@ -13,6 +13,7 @@ from kombu.transport.redis.link import Script
 from kombu.transport.redis.settling import SettleVerbs
 from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Claim, Discard
+from kombu.utils.logfields import log_fields
 
 logger = logging.getLogger("kombu.transport.redis")
 
@@ -134,6 +135,7 @@ class ClaimVerbs(SettleVerbs):
             self._keys.of_queue("quarantine", queue),
             len(raw),
             raw[:40],
+            extra=log_fields(queue=queue, reason="quarantined"),
         )
 
     def _set_aside(self, claim: RedisClaim) -> None:

@@ -34,6 +34,7 @@ from kombu.transport.zookeeper.moves import Move, Moves
 from kombu.transport.zookeeper.paths import ClaimName, DelayedName, Paths
 from kombu.transport.zookeeper.session import Session
 from kombu.utils.json import dumps
+from kombu.utils.logfields import log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +191,10 @@ class ZookeeperStore(Store):
         if message is None:
             name = path.rpartition("/")[2]
             self.session.call(self._move(path, f"{self.paths.quarantine}/{name}", data))
-            logger.error("entry %s of queue %r is no message: moved to quarantine", name, queue)
+            logger.error(
+                "entry %s of queue %r is no message: moved to quarantine", name, queue,
+                extra=log_fields(queue=queue, reason="quarantined"),
+            )  # fmt: skip
             return None
         deliveries = message.pop("deliveries", 0)
         return Claim(queue, message, path, bool(message.get("redelivered")), deliveries)
