@@ -39,9 +39,9 @@ class Heartbeats:
         raise NotImplementedError
 
     def _fill(self, link: Any, timeout: float | None) -> None:
-        """Receive bytes; keeps the heartbeats going while nothing comes."""
+        """Receive bytes; keeps the heartbeats going, whether something comes or nothing."""
         interval = self.heartbeat
-        if not interval or timeout == 0:
+        if not interval:
             link.fill(timeout)
             return
         deadline = None if timeout is None else monotonic() + timeout
@@ -53,10 +53,12 @@ class Heartbeats:
                 link.fill(pause if left is None else min(left, pause))
             except TimeoutError:
                 self._check_silence(link)
+                self.send_heartbeat_if_due()
                 if deadline is not None and monotonic() >= deadline:
                     raise
-                self.send_heartbeat_if_due()
             else:
+                # What comes may be the broker's heartbeats, always a little before ours.
+                self.send_heartbeat_if_due()
                 return
 
     def _check_silence(self, link: Any) -> None:
