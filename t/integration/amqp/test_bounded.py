@@ -244,6 +244,20 @@ class TestHeartbeats:
         assert len(received) > 20
         assert connection.channel().queue_declare("", exclusive=True)
 
+    def test_a_heartbeat_that_does_not_go_out_holds_up_nobody(self, connect, proxy):
+        connection = connect(proxy.url, heartbeat=1)
+        connection.connect()
+        proxy.set(freeze=True)
+        with suppress(BlockingIOError):
+            while True:
+                connection.connection.sock.send(bytes(100_000))  # nobody will read it
+        time.sleep(0.6)  # by now a heartbeat is due
+        for timeout in (0, 0.2):
+            with within(timeout + 0.4), pytest.raises(TimeoutError):
+                connection.drain_events(timeout=timeout)
+        with within(3), pytest.raises(connection.recoverable_connection_errors):
+            connection.drain_events()
+
     def test_a_busy_application_with_auto_heartbeat(self, connect):
         connection = connect(heartbeat=1, transport_options={"auto_heartbeat": True})
         connection.connect()
