@@ -247,11 +247,15 @@ class TestHeartbeats:
     def test_a_heartbeat_that_does_not_go_out_holds_up_nobody(self, connect, proxy):
         connection = connect(proxy.url, heartbeat=1)
         connection.connect()
+        with suppress(TimeoutError):
+            connection.drain_events(timeout=0)  # from now on it knows that nothing is sent
         proxy.set(freeze=True)
-        with suppress(BlockingIOError):
-            while True:
-                connection.connection.sock.send(bytes(100_000))  # nobody will read it
-        time.sleep(0.6)  # by now a heartbeat is due
+        due = time.monotonic() + 0.6
+        while time.monotonic() < due:  # all buffers on the way fill up
+            with suppress(BlockingIOError):
+                while True:
+                    connection.connection.sock.send(bytes(100_000))
+            time.sleep(0.05)
         for timeout in (0, 0.2):
             with within(timeout + 0.4), pytest.raises(TimeoutError):
                 connection.drain_events(timeout=timeout)
