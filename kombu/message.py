@@ -12,6 +12,7 @@ from .utils.imports import Late
 __all__ = ("Message",)
 
 decompress = Late("kombu.compression:decompress")
+message_fields = Late("kombu.utils.logfields:message_fields")
 
 #: States of a message that was settled.
 ACK_STATES = {"ACK", "REJECTED", "REQUEUED"}
@@ -40,6 +41,9 @@ class Message:
     """
 
     MessageStateError = MessageStateError
+
+    #: What settling goes through while the connection has middleware that hooks into it.
+    settling: Any = None
 
     __slots__ = (
         "__dict__",
@@ -128,6 +132,9 @@ class Message:
                 return
         if self._state in ACK_STATES:
             self._require_unsettled()
+        if self.settling is not None:
+            self.settling.settle("ack", multiple)
+            return
         channel.basic_ack(self.delivery_tag, multiple=multiple)
         self._state = "ACK"
 
@@ -142,6 +149,9 @@ class Message:
         """
         channel = self._settling_channel()
         self._require_unsettled()
+        if self.settling is not None:
+            self.settling.settle("requeue" if requeue else "reject", requeue)
+            return
         channel.basic_reject(self.delivery_tag, requeue=requeue)
         self._state = "REJECTED"
 
@@ -153,8 +163,30 @@ class Message:
         """
         channel = self._settling_channel()
         self._require_unsettled()
+        if self.settling is not None:
+            self.settling.settle("requeue", False)
+            return
         channel.basic_reject(self.delivery_tag, requeue=True)
         self._state = "REQUEUED"
+
+    def _settle(self, action: str, flag: bool) -> None:
+        """Do what :attr:`settling` was asked for; the state was looked at before.
+
+        Arguments:
+            action: ``ack``, ``reject`` or ``requeue``.
+            flag: of ``ack``: ``multiple``; of others: ``reject`` was called with it as ``requeue``.
+        """
+        if action == "ack":
+            self.channel.basic_ack(self.delivery_tag, multiple=flag)
+            self._state = "ACK"
+        elif action == "reject" or flag:
+            self.channel.basic_reject(self.delivery_tag, requeue=flag)
+            self._state = "REJECTED"
+        else:
+            self.channel.basic_reject(self.delivery_tag, requeue=True)
+            self._state = "REQUEUED"
+        # It refers to the message: no work for the garbage collector.
+        self.settling = None
 
     def ack_log_error(self, logger: Any, errors: Any, multiple: bool = False) -> None:
         """:meth:`ack`, logging one of ``errors`` to ``logger`` instead of raising it.
@@ -165,7 +197,10 @@ class Message:
         try:
             self.ack(multiple=multiple)
         except _with_broken_pipe(errors) as exc:
-            logger.critical("Couldn't ack %r, reason:%r", self.delivery_tag, exc, exc_info=True)
+            logger.critical(
+                "Couldn't ack %r, reason:%r", self.delivery_tag, exc,
+                exc_info=True, extra=message_fields(self, reason="not settled"),
+            )  # fmt: skip
             if isinstance(exc, BrokenPipeError):
                 raise
 
@@ -174,7 +209,10 @@ class Message:
         try:
             self.reject(requeue=requeue)
         except errors as exc:
-            logger.critical("Couldn't reject %r, reason: %r", self.delivery_tag, exc, exc_info=True)
+            logger.critical(
+                "Couldn't reject %r, reason: %r", self.delivery_tag, exc,
+                exc_info=True, extra=message_fields(self, reason="not settled"),
+            )  # fmt: skip
 
     def decode(self) -> Any:
         """The deserialized body; deserialized once.

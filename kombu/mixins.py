@@ -13,6 +13,7 @@ from kombu.common.insurance import ignore_errors
 from kombu.log import get_logger
 from kombu.messaging import Consumer, Producer
 from kombu.utils.limits import TokenBucket
+from kombu.utils.logfields import log_fields, message_fields
 from kombu.utils.objects import cached_property
 
 __all__ = ("ConsumerMixin", "ConsumerProducerMixin")
@@ -116,6 +117,7 @@ class ConsumerMixin:
             message.content_encoding,
             "acknowledged" if acked else "rejected; it is lost unless dead-lettered",
             exc,
+            extra=message_fields(message, reason="undecodable"),
         )
         if acked:
             message.ack()
@@ -124,7 +126,10 @@ class ConsumerMixin:
 
     def on_connection_error(self, exc: BaseException, interval: float) -> None:
         """Hook: connecting failed, and is tried again in ``interval`` seconds."""
-        logger.warning("Broker connection error: %r. Trying again in %s seconds.", exc, interval)
+        logger.warning(
+            "Broker connection error: %r. Trying again in %s seconds.", exc, interval,
+            extra=log_fields(self.connection, reason="not connected"),
+        )  # fmt: skip
 
     @contextmanager
     def extra_context(self, connection: Any, channel: Any) -> Iterator[None]:
@@ -149,7 +154,10 @@ class ConsumerMixin:
                 for _ in self.consume(limit=None, **kwargs):
                     pass
             except self.connection_errors as exc:
-                logger.warning("Connection to broker lost (%r), connecting again.", exc)
+                logger.warning(
+                    "Connection to broker lost (%r), connecting again.", exc,
+                    extra=log_fields(self.connection, reason="connection lost"),
+                )  # fmt: skip
 
     def consume(
         self,
@@ -224,7 +232,8 @@ class ConsumerMixin:
         """A connection with consumers that are consuming: (connection, channel, consumers)."""
         with self.establish_connection() as connection:
             self.on_connection_revived()
-            logger.info("Connected to %s", connection.as_uri())
+            extra = log_fields(connection, reason="connected")
+            logger.info("Connected to %s", connection.as_uri(), extra=extra)
             channel = connection.default_channel
             make = partial(Consumer, channel, on_decode_error=self.on_decode_error)
             consumers = self.get_consumers(make, channel)

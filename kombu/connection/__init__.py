@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kombu.connection.client import Connection, is_connection, maybe_channel
 from kombu.connection.failover import failover_strategies, roundrobin_failover
+from kombu.connection.health import Health
 from kombu.connection.parameters import resolve_aliases
 from kombu.connection.pool import ChannelPool, ConnectionPool, PooledConnection
 from kombu.utils.url import ssl_available
@@ -13,6 +14,7 @@ __all__ = (
     "ChannelPool",
     "Connection",
     "ConnectionPool",
+    "Health",
     "PooledConnection",
     "failover_strategies",
     "is_connection",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
@@ -12,6 +12,7 @@ from amqp.exceptions import RecoverableConnectionError
 
 from kombu import exceptions
 from kombu.connection.face import TransportFace
+from kombu.connection.health import HealthCheck
 from kombu.connection.offspring import Offspring
 from kombu.connection.parameters import ConnectionParameters
 from kombu.connection.retrying import (
@@ -21,6 +22,9 @@ from kombu.connection.retrying import (
     is_lost,
     policy_in_force,
 )
+from kombu.middleware.chain import Chain
+from kombu.middleware.events import Reconnection
+from kombu.middleware.registry import chain_with
 from kombu.utils import forking
 from kombu.utils.deadlines import limited, time_left
 from kombu.utils.functional import retry_over_time
@@ -45,7 +49,7 @@ _CONNECT_OPTIONS = {
 _left_by_parent: list[Any] = []
 
 
-class Connection(TransportFace, Offspring, ConnectionParameters):
+class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
     """A connection to a broker, made when it is first used.
 
     It may be used by one thread at a time; threads share a :class:`ConnectionPool`. A forked
@@ -69,6 +73,7 @@ class Connection(TransportFace, Offspring, ConnectionParameters):
             returns an iterator without end.
         alternates: further hosts or URLs.
         credential_provider: for transports that fetch credentials through an object.
+        middleware: instances of :class:`~kombu.middleware.Middleware`, the first outermost.
 
     Raises:
         KeyError: no transport of that name.
@@ -78,7 +83,11 @@ class Connection(TransportFace, Offspring, ConnectionParameters):
     #: Names of exchanges and queues that need not be declared again on this connection.
     declared_entities: set[Any] = None  # type: ignore[assignment]
 
+    #: Hooks around what it does; its pools, clones, channels, producers and consumers share it.
+    middleware: Chain
+
     _closed: bool | None = None
+    _was_connected: bool = False
     _connection: Any = None
     _default_channel: Any = None
     _transport: Any = None
@@ -101,6 +110,7 @@ class Connection(TransportFace, Offspring, ConnectionParameters):
         failover_strategy: Any = "round-robin",
         alternates: Sequence[str] | None = None,
         credential_provider: Any = None,
+        middleware: Iterable[Any] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -108,6 +118,7 @@ class Connection(TransportFace, Offspring, ConnectionParameters):
             connect_timeout, transport_options, login_method, uri_prefix, heartbeat,
             failover_strategy, alternates, credential_provider, **kwargs,
         )  # fmt: skip
+        self.middleware = middleware if isinstance(middleware, Chain) else chain_with(middleware)
         self.declared_entities = set()
         self._lock = threading.RLock()
         forking.register(self)
@@ -187,9 +198,16 @@ class Connection(TransportFace, Offspring, ConnectionParameters):
                 self.declared_entities.clear()
                 self._default_channel = None
                 with self._shortened_connect_timeout():
-                    self._connection = self._establish_connection()
+                    self._connection = self._connect_hooked()
                 self._closed = False
+                self._was_connected = True
             return self._connection
+
+    def _connect_hooked(self) -> Any:
+        hooks = self.middleware.reconnect if self._was_connected else None
+        if hooks is None:
+            return self._establish_connection()
+        return hooks(Reconnection(self), lambda _: self._establish_connection())
 
     def _establish_connection(self) -> Any:
         """The driver's connection; applications' tests replace this."""
@@ -356,6 +374,16 @@ class Connection(TransportFace, Offspring, ConnectionParameters):
     def create_transport(self) -> Any:
         """A new transport for this connection."""
         return self.get_transport_cls()(client=self)
+
+    def _cloned(self, make: Callable[..., Any], changes: dict[str, Any]) -> Any:
+        copy = super()._cloned(make, changes)
+        if "middleware" not in changes:
+            copy.middleware = self.middleware
+        return copy
+
+    def _own_key(self) -> tuple[Any, ...]:
+        # Pools that are found by equality must not serve others' middleware.
+        return tuple(map(id, self.middleware)) if len(self.middleware) else ()
 
     # ---- ending
 

@@ -296,6 +296,10 @@ class ConnectionParameters:
         copy._inherit(self._given, self._first, changes)
         return copy
 
+    def _own_key(self) -> tuple[Any, ...]:
+        """What else tells it from others with the same parameters."""
+        return ()
+
     def _inherit(
         self, given: dict[str, Any], first: dict[str, Any], changes: dict[str, Any]
     ) -> None:
@@ -320,6 +324,7 @@ class ConnectionParameters:
             self.virtual_host,
             self.port,
             hash(repr((self.transport_options, self.ssl, self.alt, self.heartbeat))),
+            *self._own_key(),
         )
 
     def __repr__(self) -> str:

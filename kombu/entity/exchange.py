@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kombu.abstract import MaybeChannelBound, Object
+from kombu.middleware.chain import chain_of
+from kombu.middleware.events import Declaration
 
 from .bindings import binding as Binding
 from .delivery_mode import (
@@ -132,7 +134,17 @@ class Exchange(MaybeChannelBound):
         """
         if not self._can_be_declared():
             return None
-        return (channel or self.channel).exchange_declare(
+        target = channel or self.channel
+        hooks = chain_of(target).declare
+        if hooks is None:
+            return self._declare(nowait, passive, target)
+        return hooks(
+            Declaration(self, target.connection.client),
+            lambda _: self._declare(nowait, passive, target),
+        )
+
+    def _declare(self, nowait: bool, passive: bool | None, channel: Any) -> Any:
+        return channel.exchange_declare(
             exchange=self.name,
             type=self.type,
             durable=self.durable,

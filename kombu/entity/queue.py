@@ -8,6 +8,8 @@ from typing import Any
 from kombu.abstract import MaybeChannelBound
 from kombu.exceptions import ContentDisallowed
 from kombu.message import Message
+from kombu.middleware.chain import Chain, chain_of
+from kombu.middleware.events import Declaration, Delivery
 from kombu.serialization import prepare_accept_content
 
 from .bindings import binding, pretty_bindings
@@ -71,6 +73,9 @@ class Queue(MaybeChannelBound):
     max_length_bytes: int | None
     max_priority: int | None
     on_declared: OnDeclared | None
+
+    #: The middleware of its channel's connection, once it was needed.
+    _hooks: Chain | None = None
 
     attrs = (
         ("name", None),
@@ -162,6 +167,7 @@ class Queue(MaybeChannelBound):
 
     def when_bound(self) -> None:
         """Bind the exchange to the same channel."""
+        self._hooks = None
         if self.exchange is not None:
             self.exchange = self.exchange(self.channel)
 
@@ -191,6 +197,15 @@ class Queue(MaybeChannelBound):
         """
         if self.no_declare:
             return self.name
+        target = channel or self.channel
+        hooks = chain_of(target).declare
+        if hooks is None:
+            return self._declare(nowait, channel)
+        declaration = Declaration(self, target.connection.client)
+        hooks(declaration, lambda _: self._declare(nowait, channel))
+        return self.name
+
+    def _declare(self, nowait: bool, channel: Any) -> str:
         if self.exchange is not None:
             self.exchange.declare(nowait=nowait, channel=channel)
         self.queue_declare(nowait=nowait, passive=False, channel=channel)
@@ -312,19 +327,28 @@ class Queue(MaybeChannelBound):
             a :class:`~kombu.Message`, or ``None`` when the queue is empty.
         """
         channel = self.channel
-        message = channel.basic_get(
-            queue=self.name, no_ack=self.no_ack if no_ack is None else no_ack
-        )
-        if message is None:
-            return None
-        if not isinstance(message, Message):
-            to_python = getattr(channel, "message_to_python", None)
-            if to_python is not None:
-                message = to_python(message)
-        message.accept = prepare_accept_content(accept)
-        if message.errors:
-            message._reraise_error()
-        return message
+        no_ack = self.no_ack if no_ack is None else no_ack
+        hooks = self._hooks
+        if hooks is None:
+            hooks = self._hooks = chain_of(channel)
+        while True:
+            message = channel.basic_get(queue=self.name, no_ack=no_ack)
+            if message is None:
+                return None
+            if not isinstance(message, Message):
+                to_python = getattr(channel, "message_to_python", None)
+                if to_python is not None:
+                    message = to_python(message)
+            message.accept = prepare_accept_content(accept)
+            if hooks.deliver is None:
+                if message.errors:
+                    message._reraise_error()
+                return message
+            client = channel.connection.client
+            delivery = Delivery(message, self.name, client, hooks, True, bool(no_ack))
+            message = hooks.deliver(delivery, _pulled)
+            if message is not None:
+                return message
 
     def purge(self, nowait: bool = False) -> int:
         """Delete the waiting messages; those held by consumers stay.
@@ -434,6 +458,14 @@ class Queue(MaybeChannelBound):
             on_declared=options.get("on_declared"),
             **rest,
         )
+
+
+def _pulled(delivery: Delivery) -> Any:
+    """What all hooks stand around when a message is asked for."""
+    if delivery.message.errors:
+        delivery.error = delivery.message.errors[0][1]
+        delivery.message._reraise_error()
+    return delivery.message
 
 
 def _checked_bindings(bindings: Iterable[Any]) -> set[binding]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kombu.exceptions import BatchPublishError
 from kombu.log import get_logger
 from kombu.transport.base import Publish
+from kombu.utils.logfields import log_fields
 
 from .deadline import Deadline
 
@@ -66,7 +67,10 @@ class PendingBatch:
         dropped = len(self._publishes) - kept
         if dropped > 0:
             del self._publishes[kept:]
-            logger.warning("batch left by an exception: %d messages were not sent", dropped)
+            logger.warning(
+                "batch left by an exception: %d messages were not sent", dropped,
+                extra=log_fields(self.producer.connection, count=dropped, reason="dropped"),
+            )  # fmt: skip
 
     def flush(self) -> None:
         """Send what there is.

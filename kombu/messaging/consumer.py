@@ -10,9 +10,12 @@ from typing import Any
 from kombu.entity import Queue
 from kombu.exceptions import ContentDisallowed
 from kombu.message import Message
+from kombu.middleware.chain import Chain, chain_of
+from kombu.middleware.events import Delivery
 from kombu.serialization import prepare_accept_content
 from kombu.utils.functional import maybe_list
 
+from .failure import policy_named
 from .target import channel_of, client_of
 
 #: Numbers consumer tags, which must differ within a channel.
@@ -39,6 +42,13 @@ class Consumer:
         accept: content types or serializer names that are decoded; ``None``: the default ones.
         prefetch_count: most unacknowledged messages of this consumer; ``None`` doesn't say.
         tag_prefix: consumer tags begin with it.
+        failure_policy: what becomes of a message when handling it is done or failed:
+            ``"manual"`` (default: the handler settles it, errors are raised from
+            ``drain_events``), ``"ack-first"``, ``"ack"``, ``"reject-on-error"`` or
+            ``"requeue-on-error"`` (see :mod:`kombu.messaging.failure`).
+
+    Raises:
+        ValueError: no failure policy has that name.
     """
 
     ContentDisallowed = ContentDisallowed
@@ -51,6 +61,9 @@ class Consumer:
     on_decode_error: Callable[[Any, BaseException], object] | None = None
     accept: Iterable[str] | None = None
     prefetch_count: int | None = None
+    failure_policy: str = "manual"
+
+    _hooks: Chain = chain_of()
 
     def __init__(
         self,
@@ -64,6 +77,7 @@ class Consumer:
         accept: Iterable[str] | None = None,
         prefetch_count: int | None = None,
         tag_prefix: str | None = None,
+        failure_policy: str | None = None,
     ) -> None:
         self.channel = channel
         self._queues: dict[str, Queue] = {}
@@ -79,6 +93,9 @@ class Consumer:
         self.tag_prefix = tag_prefix
         self.accept = prepare_accept_content(accept)
         self.prefetch_count = prefetch_count
+        if failure_policy is not None:
+            self.failure_policy = failure_policy
+        self._policy = policy_named(self.failure_policy)
         # By name; while they have none, by number, so that several may be unnamed.
         for number, queue in enumerate(maybe_list(queues) or ()):
             self._queues[queue.name or f"\0{number}"] = queue
@@ -124,6 +141,7 @@ class Consumer:
         """
         self._active_tags.clear()
         self.channel = channel_of(channel)
+        self._hooks = chain_of(self.channel)
         self._queues = {name: queue(self.channel) for name, queue in self._queues.items()}
         if self.auto_declare:
             self.declare()
@@ -170,8 +188,9 @@ class Consumer:
 
     def _consume_from(self, queue: Queue, no_ack: bool | None, nowait: bool) -> None:
         tag = self._active_tags[queue.name] = f"{self.tag_prefix}{next(_tag_numbers)}"
+        receive = self._receive_callback if self._policy is None else self._receive_by_policy
         try:
-            queue.consume(tag, self._receive_callback, no_ack=no_ack, nowait=nowait)
+            queue.consume(tag, receive, no_ack=no_ack, nowait=nowait)
         except BaseException:
             del self._active_tags[queue.name]
             raise
@@ -251,13 +270,22 @@ class Consumer:
         for callback in self.callbacks:
             callback(body, message)
 
-    def _receive_callback(self, message: Any) -> Any:
+    def _receive_by_policy(self, message: Any) -> None:
+        assert self._policy is not None
+        self._policy(self._to_python(message), self._receive_callback)
+
+    def _to_python(self, message: Any) -> Any:
+        to_python = getattr(self.channel, "message_to_python", None)
+        return message if to_python is None else to_python(message)
+
+    def _receive_callback(self, message: Any, hooked: bool = False) -> Any:
         if not isinstance(message, Message):
-            to_python = getattr(self.channel, "message_to_python", None)
-            if to_python is not None:
-                message = to_python(message)
+            message = self._to_python(message)
         if self.accept is not None:
             message.accept = self.accept
+        hooks = self._hooks.deliver
+        if hooks is not None and not hooked:
+            return hooks(self._delivery(message), self._handle)
         if message.errors:
             return self._undecodable(message, _first_error(message))
         if self.on_message is not None:
@@ -267,6 +295,25 @@ class Consumer:
         except Exception as exc:  # noqa: BLE001 - decoders are the user's, they raise anything
             return self._undecodable(message, exc)
         return self.receive(body, message)
+
+    def _delivery(self, message: Any) -> Delivery:
+        channel = self.channel
+        tag = message.delivery_info.get("consumer_tag")
+        queue = None
+        for name, each in self._active_tags.items():
+            if each == tag:
+                queue = name
+                break
+        no_ack = channel.needs_no_ack(tag)
+        return Delivery(message, queue, channel.connection.client, self._hooks, False, no_ack)
+
+    def _handle(self, delivery: Delivery) -> Any:
+        """What all hooks stand around."""
+        try:
+            return self._receive_callback(delivery.message, hooked=True)
+        except BaseException as exc:
+            delivery.error = exc
+            raise
 
     def _undecodable(self, message: Any, exc: BaseException) -> Any:
         if self.on_decode_error is None:

@@ -10,6 +10,8 @@ from typing import Any
 from kombu.entity import Exchange, Queue, maybe_delivery_mode
 from kombu.entity.exchange import as_exchange
 from kombu.exceptions import BatchPublishError, OperationalError
+from kombu.middleware.chain import Chain, Hooks, chain_of
+from kombu.middleware.events import Publishing
 from kombu.transport.base import Publish
 from kombu.utils.deadlines import limited
 from kombu.utils.functional import ChannelPromise
@@ -82,6 +84,7 @@ class Producer:
         self._channel: Any = None
         self._local = _Batches()
         self._client: Any = None
+        self._hooks: Chain = chain_of()
         self._keyed: Exchange | None = None
         self._key = 0
         self.exchange = as_exchange(self.exchange if exchange is None else exchange)
@@ -130,6 +133,7 @@ class Producer:
         """Go on with another channel, or with a connection's default channel."""
         if is_connection(channel):
             connection = self.__connection__ = channel
+            self._hooks = chain_of(client=connection)
             channel = ChannelPromise(lambda: connection.default_channel)
         self._channel = channel
         if isinstance(channel, ChannelPromise):
@@ -140,7 +144,10 @@ class Producer:
 
     def _use(self, channel: Any) -> None:
         self._channel = channel
-        self._client = client_of(channel) or self._client
+        client = client_of(channel)
+        if client is not None:
+            self._client = client
+            self._hooks = chain_of(client=client)
         self.exchange = self.exchange(channel)
         if self.on_return is not None:
             channel.events["basic_return"].add(self.on_return)
@@ -313,9 +320,52 @@ class Producer:
             headers["x-delay"] = milliseconds(delay, "delay")
         message = (encoded, priority, headers, properties)
         where = (exchange_name, routing_key, mandatory, immediate, confirm_timeout)
+        hooks = self._hooks.publish
+        if hooks is not None:
+            return self._publish_hooked(
+                hooks, message, where, declare, retry, retry_policy, timeout
+            )
+        return self._publish(message, where, declare, retry, retry_policy, timeout)
+
+    def _publish_hooked(
+        self,
+        hooks: Hooks[Publishing],
+        message: _Message,
+        where: _Where,
+        declare: Iterable[Any] | None,
+        retry: bool,
+        retry_policy: Mapping[str, Any] | None,
+        timeout: float | None,
+    ) -> Any:
+        (body, content_type, content_encoding), priority, headers, properties = message
+        exchange, routing_key, mandatory, immediate, confirm_timeout = where
+        batched = self._local.pending is not None
+        client = self.__connection__ or self._client
+
+        def send(event: Publishing) -> Any:
+            encoded = (event.body, event.content_type, event.content_encoding)
+            message = (encoded, event.priority, event.headers, event.properties)
+            where = (event.exchange, event.routing_key, mandatory, immediate, confirm_timeout)
+            return self._publish(message, where, declare, retry, retry_policy, timeout)
+
+        publishing = Publishing(
+            body, content_type, content_encoding, exchange, routing_key, headers, properties,
+            priority, batched, client,
+        )  # fmt: skip
+        return hooks(publishing, send)
+
+    def _publish(
+        self,
+        message: _Message,
+        where: _Where,
+        declare: Iterable[Any] | None,
+        retry: bool,
+        retry_policy: Mapping[str, Any] | None,
+        timeout: float | None,
+    ) -> Any:
+        """Send within limits of time and retries; tests of applications replace this."""
         if not retry and retry_policy is None and timeout is None:
             return self._send(self.channel, message, where, declare, _NO_LIMIT, None)
-
         deadline = Deadline(timeout)
         policy = dict(retry_policy or {}) if retry else None
 

@@ -346,8 +346,9 @@ class Mailbox:
     ) -> None:
         channel = channel or self.connection.default_channel
         target = Exchange(exchange, type="direct", delivery_mode="transient", durable=False)
-        self._learn_binding(channel, target, routing_key)
         with self.producer_or_acquire(producer, channel) as producer:
+            # The pool's connection may be another one than that which heard the command.
+            self._learn_binding(producer.channel, target, routing_key)
             producer.publish(
                 reply,
                 exchange=target,

@@ -163,6 +163,10 @@ class StdChannel:
         """All bindings of the virtual host, where the transport can list them."""
         raise _not_implemented(self, "get_bindings")
 
+    def needs_no_ack(self, consumer_tag: str) -> bool:
+        """Whether that consumer's messages count as acknowledged from the start."""
+        return consumer_tag in (self.no_ack_consumers or ())
+
     def after_reply_message_received(self, queue: str) -> None:
         """Hook: a reply was taken from ``queue``, which serves this one request only."""
 

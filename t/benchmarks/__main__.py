@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from t.benchmarks.embedded import SCENARIOS
 from t.peers import measure, our_python, published_python
+from t.services.awsproxy import AWSProxy
 from t.services.pool import Servers, named
 
 HERE = Path(__file__).parent
@@ -38,13 +39,30 @@ BROKERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("publish", "confirmed", "batch", "consume", "latency", "celery"),
     ),
     "mongodb": ("mongodb", "MONGODB_URL", ("publish", "consume", "latency", "idle")),
+    "azurite": ("azurite", "AZURE_QUEUES_URL", ("publish", "consume", "latency", "idle")),
+    "kafka": ("kafka", "KAFKA_URL", ("publish", "batch", "consume", "latency", "idle")),
+    "gcpubsub": ("pubsub", "PUBSUB_URL", ("publish", "consume", "latency", "idle")),
     "zookeeper": ("zookeeper", "ZOOKEEPER_URL", ("publish", "consume", "latency", "idle")),
+    "sqs": (
+        "sqs",
+        "SQS_URL",
+        ("publish", "consume", "latency", "idle", "calls", "calls_one_by_one", "idle_calls"),
+    ),
     "etcd": ("etcd", "ETCD_URL", ("publish", "consume", "latency", "idle")),
     "consul": ("consul", "CONSUL_URL", ("publish", "consume", "latency", "idle")),
 }
 
 
+#: Messages where a server's every call takes longer the more messages wait.
+COUNTS = {"mongodb": 500, "zookeeper": 2_000, "sqs": 300}
+
 Run = Callable[[], Figures]
+
+
+def count_of(broker: str, scenario: str) -> list[str]:
+    """The argument that says how many messages, where it is not the scenario's own choice."""
+    counted = broker in COUNTS and scenario not in ("latency", "idle", "idle_calls", "celery")
+    return [str(COUNTS[broker])] if counted else []
 
 
 def embedded_sides(scenario: str) -> dict[str, Run]:
@@ -55,11 +73,16 @@ def embedded_sides(scenario: str) -> dict[str, Run]:
     }
 
 
-def broker_sides(broker: str, scenario: str, url: str) -> dict[str, Run]:
+def broker_sides(broker: str, scenario: str, url: str, env: Mapping[str, str]) -> dict[str, Run]:
+    if endpoint := env.get("SQS_ENDPOINT"):
+        return {
+            "published": lambda: run_counted(published_python(), scenario, endpoint),
+            "ours": lambda: run_counted(our_python(), scenario, endpoint),
+        }
     if scenario == "celery":
         script, arguments = HERE / "celery_rates.py", [url]
     else:
-        script, arguments = HERE / "broker.py", [scenario, url]
+        script, arguments = HERE / "broker.py", [scenario, url, "{}", *count_of(broker, scenario)]
     sides: dict[str, Run] = {
         "published": lambda: measure(published_python(), script, *arguments),
         "ours": lambda: measure(our_python(), script, *arguments),
@@ -72,6 +95,23 @@ def broker_sides(broker: str, scenario: str, url: str) -> dict[str, Run]:
 
 def run_client(client: str, needed: tuple[str, ...], scenario: str, url: str) -> Figures:
     return measure(published_python(*needed), HERE / "clients.py", client, scenario, url)
+
+
+def run_counted(python: str, scenario: str, endpoint: str) -> Figures:
+    """Run a scenario on SQS, its API calls counted."""
+    with AWSProxy(endpoint) as proxy:
+        url = f"sqs://key:secret@{proxy.endpoint.rpartition('/')[2]}//"
+        options = {
+            "endpoint_url": proxy.endpoint,
+            "is_secure": False,
+            "region": "us-east-1",
+            # Long enough for what is prefetched on a slow machine: 5.7 renews nothing.
+            "visibility_timeout": 600,
+        }
+        count = count_of("sqs", scenario)
+        figures = measure(python, HERE / "broker.py", scenario, url, json.dumps(options), *count)
+        calls = sum(proxy.calls.values())
+        return {name: calls * -value if value < 0 else value for name, value in figures.items()}
 
 
 def in_turn(sides: dict[str, Run], rounds: int) -> Iterator[dict[str, Figures]]:
@@ -116,9 +156,9 @@ def chosen(names: list[str], servers: Servers) -> Iterator[tuple[str, dict[str, 
         if servers.excluded(server):
             print(f"{name}: left out, --servers does not name {server}")
             continue
-        url = servers.env(server)[variable]
+        env = servers.env(server)
         for scenario in [only] if only else scenarios:
-            yield f"{broker} {scenario}", broker_sides(broker, scenario, url)
+            yield f"{broker} {scenario}", broker_sides(broker, scenario, env[variable], env)
 
 
 def report(line: dict[str, object]) -> None:

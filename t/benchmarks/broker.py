@@ -1,4 +1,4 @@
-"""Scenarios against a running broker: ``broker.py SCENARIO URL [OPTIONS-AS-JSON]``.
+"""Scenarios against a running broker: ``broker.py SCENARIO URL [OPTIONS-AS-JSON [COUNT]]``.
 
 Run by either side's interpreter, so only what both sides have is used; prints one JSON line.
 """
@@ -77,20 +77,9 @@ class Bench:
     def consume(self, count: int = 5_000, prefetch: int = 100) -> Figures:
         with self.connect() as connection:
             self.fill(connection, count)
-            seen = 0
-
-            def receive(message: Any) -> None:
-                nonlocal seen
-                seen += 1
-                message.ack()
-
             spent = Spent()
-            with connection.Consumer(
-                [self.queue], on_message=receive, accept=["json"], prefetch_count=prefetch
-            ):
-                while seen < count:
-                    connection.drain_events(timeout=20)
-                figures = spent.figures("consume+ack/s", "cpu us/message", count)
+            self.drain(connection, count, prefetch)
+            figures = spent.figures("consume+ack/s", "cpu us/message", count)
             self.queue(connection.default_channel).delete()
         return figures
 
@@ -133,11 +122,58 @@ class Bench:
             self.queue(connection.default_channel).delete()
         return {"cpu %": spent / took * 100}
 
+    def drain(self, connection: Connection, count: int, prefetch: int = 100) -> None:
+        """Consume and acknowledge so many."""
+        seen = 0
 
-def main(scenario: str, url: str, options: str = "{}") -> Figures:
+        def receive(message: Any) -> None:
+            nonlocal seen
+            seen += 1
+            message.ack()
+
+        with connection.Consumer(
+            [self.queue], on_message=receive, accept=["json"], prefetch_count=prefetch
+        ):
+            while seen < count:
+                connection.drain_events(timeout=20)
+
+    # ---- on SQS, where somebody else counts the calls: a negative figure asks for their
+    # number times that
+
+    def calls(self, count: int = 1_000) -> Figures:
+        """Publish, in a batch where there are batches, and consume."""
+        with self.connect() as connection:
+            self.queue(connection.default_channel).declare()
+            producer = connection.Producer(serializer="json")
+            with getattr(producer, "batch", contextlib.nullcontext)():
+                for _ in range(count):
+                    producer.publish(BODY, headers=HEADERS, routing_key=self.queue.name)
+            self.drain(connection, count)
+            self.queue(connection.default_channel).delete()
+        return {"calls/1,000 messages": -1_000 / count}
+
+    def calls_one_by_one(self, count: int = 1_000) -> Figures:
+        """The same, each publish by itself."""
+        with self.connect() as connection:
+            self.fill(connection, count)
+            self.drain(connection, count)
+            self.queue(connection.default_channel).delete()
+        return {"calls/1,000 messages": -1_000 / count}
+
+    def idle_calls(self, seconds: float = 60.0) -> Figures:
+        """A consumer that looks once a second whether it shall stop, as ConsumerMixin's does."""
+        with self.connect() as connection, connection.Consumer([self.queue], callbacks=[print]):
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                with contextlib.suppress(TimeoutError):
+                    connection.drain_events(timeout=1)
+        return {"calls/idle hour": -3_600 / seconds}
+
+
+def main(scenario: str, url: str, options: str = "{}", count: str = "") -> Figures:
     bench = Bench(url, json.loads(options))
-    run: Callable[[], Figures] = getattr(bench, scenario)
-    return run()
+    run: Callable[..., Figures] = getattr(bench, scenario)
+    return run(int(count)) if count else run()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ import kombu
 from t.faults.broker import Broker
 from t.faults.relay import Relay
 
+#: Options that keep tests on SQS short, in words of both packages.
+SQS = {"region": "us-east-1", "wait_time_seconds": 1, "visibility_timeout": 3}
+
 _outcomes = pytest.StashKey[dict[str, dict[str, Any]]]()
 
 
@@ -44,6 +47,20 @@ def _broker(kind: str, request: pytest.FixtureRequest, options: dict[str, Any]) 
         return Broker(url, options)
     if kind == "amqp":
         return Broker(request.getfixturevalue("servers").env("rabbitmq")["RABBITMQ_URL"], options)
+    if kind == "mongodb":
+        url = request.getfixturevalue("servers").env("mongodb")["MONGODB_URL"].rpartition("/")[0]
+        return Broker(f"{url}/faults_{uuid4().hex[:8]}?directConnection=true", options)
+    if kind == "zookeeper":
+        url = request.getfixturevalue("servers").env("zookeeper")["ZOOKEEPER_URL"]
+        return Broker(f"{url}/faults-{uuid4().hex[:8]}", options)
+    if kind == "sqs":
+        environment = request.getfixturevalue("servers").env("sqs")
+        own = {"endpoint_url": environment["SQS_ENDPOINT"], "is_secure": False, **SQS}
+        return Broker(environment["SQS_URL"], {**options, **own})
+    if kind in ("etcd", "consul"):
+        url = request.getfixturevalue("servers").env(kind)[f"{kind.upper()}_URL"]
+        # The published package doesn't know the option, and takes any.
+        return Broker(url, {**options, "lease": 2})
     if kind == "filesystem":
         folder: Path = request.getfixturevalue("tmp_path")
         for name in ("messages", "control"):
@@ -80,6 +97,18 @@ def folders(request: pytest.FixtureRequest, options: dict[str, Any]) -> Iterator
         yield broker
 
 
+@pytest.fixture(
+    params=[
+        pytest.param("etcd", marks=pytest.mark.server("etcd")),
+        pytest.param("consul", marks=pytest.mark.server("consul")),
+    ]
+)
+def keyvalue(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """A broker in a key-value server: each in turn."""
+    with _broker(request.param, request, {}) as broker:
+        yield broker
+
+
 @pytest.fixture
 def redis(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """Redis; tests that take it are marked ``server("redis")``."""
@@ -107,6 +136,27 @@ def relay(amqp: Broker) -> Iterator[Relay]:
     """A way to RabbitMQ that can be made to fail."""
     with Relay(amqp.url) as relay:
         yield relay
+
+
+@pytest.fixture
+def mongodb(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """MongoDB; tests that take it are marked ``server("mongodb")``."""
+    with _broker("mongodb", request, {}) as broker:
+        yield broker
+
+
+@pytest.fixture
+def zookeeper(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """ZooKeeper; tests that take it are marked ``server("zookeeper")``."""
+    with _broker("zookeeper", request, {}) as broker:
+        yield broker
+
+
+@pytest.fixture
+def sqs(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """SQS; tests that take it are marked ``server("sqs")``."""
+    with _broker("sqs", request, {}) as broker:
+        yield broker
 
 
 # ---- the record, for the runner

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import glob
 
-from t.services.processes import HOST, free_port
+from t.services.processes import HOST, free_port, kill_group
 from t.services.programs import need, which
 from t.services.readiness import tcp_ready
 from t.services.service import Service
+
+LEADER = b"Mode: leader"
 
 
 class ZooKeeper(Service):
@@ -82,8 +84,21 @@ class ZooKeeperEnsemble(ZooKeeper):
             )
         for _, client, _, _ in peers:
             self.ready(client)
+        self.clients = {f"zk{i}": client for i, client, _, _ in peers}
         hosts = [f"{HOST}:{c}" for _, c, _, _ in peers]
         return {
             "ZOOKEEPER_ENSEMBLE_URL": f"zookeeper://{hosts[0]}",
             "ZOOKEEPER_ENSEMBLE_HOSTS": ",".join(hosts),
         }
+
+    def kill_leader(self):
+        """SIGKILL for the leader; returns once the others elected one and it is back, too."""
+        leads = (p for p in self.procs if tcp_ready(self.clients[p["label"]], b"srvr", LEADER)())
+        leader = next(leads)
+        kill_group(leader, 0)
+        self.procs.remove(leader)  # nobody shall wonder that it is dead
+        others = [self.clients[proc["label"]] for proc in self.procs]
+        self._ready(lambda: any(tcp_ready(p, b"srvr", LEADER)() for p in others), "no leader", 60)
+        self.procs.append(leader)
+        self._launch(leader)
+        self._ready(tcp_ready(self.clients[leader["label"]], b"srvr", b"Mode: "), "not back", 60)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import boto3
+from amqp.exceptions import RecoverableConnectionError
 from botocore.config import Config
 
 from kombu.transport.SQS.errors import ERRORS
 from kombu.transport.SQS.options import SQSOptions
+from kombu.utils.deadlines import time_left
 
 
 class Credentials(NamedTuple):
@@ -24,6 +28,46 @@ class Credentials(NamedTuple):
 
     def __repr__(self) -> str:
         return "<Credentials>"
+
+
+class BoundedClient:
+    """A client whose calls are given up at the deadline of the publish they belong to.
+
+    boto3 knows time limits for a client, not for a call: the call goes on in a thread of its
+    own and ends there by the client's limits.
+    """
+
+    def __init__(self, client: Any, seconds: float) -> None:
+        self._client = client
+        self._end = time.monotonic() + seconds
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._client, name)
+
+        def call(**parameters: Any) -> Any:
+            answer: Future[Any] = Future()
+
+            def work() -> None:
+                try:
+                    answer.set_result(operation(**parameters))
+                except BaseException as exc:  # noqa: BLE001 - raised where it is waited for
+                    answer.set_exception(exc)
+
+            threading.Thread(target=work, name="kombu-sqs-call", daemon=True).start()
+            try:
+                return answer.result(max(self._end - time.monotonic(), 0.0))
+            except FutureTimeoutError:
+                if answer.done():
+                    raise
+                raise RecoverableConnectionError(f"{name}: no answer before the deadline") from None
+
+        return call
+
+
+def bounded(client: Any) -> Any:
+    """The client, with the deadline of what is being done, if there is one."""
+    left = time_left()
+    return client if left is None else BoundedClient(client, left)
 
 
 class Clients:
@@ -63,13 +107,13 @@ class Clients:
         """The client for this queue: predefined queues may have credentials of their own."""
         definition = self.options.predefined_queues.get(queue, {})
         own = any(definition.get(key) for key in ("access_key_id", "region", "sts_role_arn"))
-        return self._client("sqs", queue if own else "", definition if own else {})
+        return bounded(self._client("sqs", queue if own else "", definition if own else {}))
 
     def sns(self, exchange: str) -> Any:
         """The client for this exchange's topic."""
         definition = self.options.predefined_exchanges.get(exchange, {})
         own = any(definition.get(key) for key in ("access_key_id", "region"))
-        return self._client("sns", exchange if own else "", definition if own else {})
+        return bounded(self._client("sns", exchange if own else "", definition if own else {}))
 
     def _client(self, service: str, name: str, definition: Mapping[str, Any]) -> Any:
         with self._lock:

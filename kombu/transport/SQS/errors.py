@@ -14,6 +14,7 @@ from amqp.exceptions import ConnectionError as AMQPConnectionError
 from botocore import exceptions
 
 from kombu.transport.errors import ErrorRow, ErrorTable
+from kombu.transport.virtual.errors import Throttled
 
 UNKNOWN_QUEUE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NotFound")
 REFUSED = ("AccessDenied", "AccessDeniedException", "KMS.AccessDeniedException")
@@ -28,6 +29,20 @@ UNAUTHENTICATED = (
 )
 #: Connecting again fetches new ones.
 OUTDATED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
+#: Asked too often, after the client's own retries.
+THROTTLED = (
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "SlowDown",
+    "OverLimit",
+    "KMS.ThrottlingException",
+    "ServiceUnavailable",
+)
 
 
 class AWSErrorTable(ErrorTable):
@@ -49,6 +64,7 @@ def kind_of(code: str) -> type[Exception]:
         (REFUSED, AccessRefused),
         (UNAUTHENTICATED, AMQPConnectionError),
         (OUTDATED, RecoverableConnectionError),
+        (THROTTLED, Throttled),
     )
     for codes, kind in kinds:
         if matches(code, codes):

@@ -5,34 +5,37 @@ from __future__ import annotations
 import logging
 import math
 import os
-import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from amqp.exceptions import NotFound
+from amqp.exceptions import ConsumerCancelled, NotFound
 
 from kombu.transport.features import SHARED_STORE
+from kombu.transport.polling import LongPolls, LongPollStore
 from kombu.transport.SQS.batches import Entry, send_all
-from kombu.transport.SQS.body import READY_AT, read_body, send_options, with_ready_at, write_body
+from kombu.transport.SQS.body import read_body, send_options, with_ready_at, write_body
 from kombu.transport.SQS.clients import Clients
 from kombu.transport.SQS.errors import ERRORS
 from kombu.transport.SQS.names import is_fifo
 from kombu.transport.SQS.options import SQSOptions
-from kombu.transport.SQS.polling import LARGEST_RECEIVE, LongPolls
-from kombu.transport.SQS.priority import PrioritySteps
+from kombu.transport.SQS.priority import sqs_step_name
 from kombu.transport.SQS.queues import SMALLEST_LIMIT, Queues
-from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
+from kombu.transport.virtual.envelope import ready_in
+from kombu.transport.virtual.errors import MessageTooLarge, message_too_large
+from kombu.transport.virtual.steps import PrioritySteps
+from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
 
 logger = logging.getLogger(__name__)
 
 LONGEST_VISIBILITY = 43_200
+#: Messages that one call brings at most.
+LARGEST_RECEIVE = 10
 
-
-class MessageTooLarge(ValueError):
-    """A message is larger than its queue takes."""
+Sent = TypeVar("Sent")
 
 
 class Receipt:
@@ -50,7 +53,7 @@ class Receipt:
         self.settled = False
 
 
-class SQSStore(Store):
+class SQSStore(LongPollStore):
     """Messages in SQS queues; a queue with priorities is one SQS queue a step.
 
     Arguments:
@@ -73,12 +76,17 @@ class SQSStore(Store):
         self.clients = clients
         self.options = options
         self.queues = Queues(clients, options)
-        self.steps = PrioritySteps()
+        self.steps = PrioritySteps(sqs_step_name)
         self.lease = options.lease_seconds
-        self.polls = LongPolls(self._receive, options.wait_time_seconds, self.lease / 3)
+        self.polls = LongPolls(
+            self._receive,
+            options.wait_time_seconds,
+            self.lease / 3,
+            LARGEST_RECEIVE,
+            self._return_late,
+        )
+        self._limit = self.claim_window
         self._dead_lettered_above: set[str] = set()
-        self._limit = LARGEST_RECEIVE
-        self._evented = False
         self._pid = os.getpid()
 
     # ---- queues
@@ -131,24 +139,38 @@ class SQSStore(Store):
         by_source: dict[str, list[int]] = defaultdict(list)
         for index, put in enumerate(puts):
             by_source[self.steps.source(put.queue, put.priority)].append(index)
+        if len(puts) == 1:
+            (source,) = by_source
+            entry = self._entry(source, puts[0])
+            self._again_if_deleted(source, lambda: self._send_one(source, entry))
+            return
         failed: dict[int, BaseException] = {}
         for source, indices in by_source.items():
-            entries = {index: self._entry(source, puts[index]) for index in indices}
-            if len(puts) == 1:
-                self._send_one(source, entries[indices[0]])
-            else:
-                failed.update(self._send_many(source, entries))
+            entries: dict[int, Entry] = {}
+            for index in indices:
+                try:
+                    entries[index] = self._entry(source, puts[index])
+                except MessageTooLarge as exc:
+                    failed[index] = exc
+            failed.update(self._again_if_deleted(source, partial(self._send_many, source, entries)))
         if failed:
             raise PartialPutError(failed)
+
+    def _again_if_deleted(self, source: str, send: Callable[[], Sent]) -> Sent:
+        """Make the queue anew, once, if it was deleted behind our back."""
+        try:
+            return send()
+        except NotFound:
+            self.queues.forget(source)
+            self.queues.ensure(source)
+            return send()
 
     def _entry(self, source: str, put: Put) -> Entry:
         fifo = is_fifo(self.queues.ensure(source))
         body = write_body(with_ready_at(put, fifo), self.options.sqs_base64_encoding)
         size = len(body.encode())
         if size > SMALLEST_LIMIT and size > (limit := self.queues.size_limit(source)):
-            raise MessageTooLarge(
-                f"message of {size} bytes for queue {put.queue!r}: SQS takes {limit} at most"
-            )
+            raise message_too_large(size, put.queue, limit, "SQS")
         return {"MessageBody": body, **send_options(put, fifo)}
 
     def _send_one(self, source: str, entry: Entry) -> None:
@@ -168,39 +190,22 @@ class SQSStore(Store):
 
     # ---- receiving
 
-    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
-        self._limit = limit
-        self._give_back_stale()
-        claims: list[Claim] = []
-        for source in self._sources(queues):
-            claims += self.polls.take(source, limit - len(claims))
-            while len(claims) < limit and not self._evented:
-                if self.polls.was_just_empty(source):
-                    break
-                wanted = min(limit - len(claims), LARGEST_RECEIVE)
-                received = self._receive(source, wanted, 0)
-                claims += received
-                if len(received) < wanted:
-                    break
-            if len(claims) >= limit:
-                break
-        return claims
-
-    def _sources(self, queues: Sequence[str]) -> list[str]:
-        return [source for queue in queues for source in self.steps.sources(queue)]
-
     def _receive(self, source: str, limit: int, wait: int) -> list[Claim]:
         url = self.queues.find(source)
         if url is None:
             return []
-        with ERRORS.mapped(f"receive from queue {source!r}"):
-            answer = self.clients.sqs(source).receive_message(
-                QueueUrl=url,
-                MaxNumberOfMessages=limit,
-                WaitTimeSeconds=wait,
-                VisibilityTimeout=math.ceil(self.lease or 0),
-                **self._attributes(),
-            )
+        try:
+            with ERRORS.mapped(f"receive from queue {source!r}"):
+                answer = self.clients.sqs(source).receive_message(
+                    QueueUrl=url,
+                    MaxNumberOfMessages=limit,
+                    WaitTimeSeconds=wait,
+                    VisibilityTimeout=math.ceil(self.lease or 0),
+                    **self._attributes(),
+                )
+        except NotFound as exc:
+            self.queues.forget(source)
+            raise ConsumerCancelled(f"queue {source!r} was deleted") from exc
         claims = [self._to_claim(source, url, raw) for raw in answer.get("Messages", ())]
         return [claim for claim in claims if claim is not None]
 
@@ -221,9 +226,8 @@ class SQSStore(Store):
         message = read_body(raw["Body"])
         receipt = Receipt(source, url, raw["ReceiptHandle"])
         properties = message["properties"]
-        ready_at = properties.get(READY_AT)
-        if isinstance(ready_at, int | float) and ready_at > time.time():
-            self._change_visibility([receipt], min(ready_at - time.time(), LONGEST_VISIBILITY))
+        if left := ready_in(message):
+            self._change_visibility([receipt], min(left, LONGEST_VISIBILITY))
             return None
         info = properties.get("delivery_info")
         properties["delivery_info"] = {
@@ -236,11 +240,6 @@ class SQSStore(Store):
         queue = self.steps.queue(source)
         return Claim(queue, message, receipt, redelivered=times > 1, deliveries=times - 1)
 
-    def _give_back_stale(self) -> None:
-        stale = self.polls.take_stale()
-        if stale:
-            self.settle(releases=stale)
-
     # ---- settling
 
     def settle(
@@ -250,7 +249,12 @@ class SQSStore(Store):
         rejects: Sequence[Claim] = (),
     ) -> None:
         done, back = [*acks], [*releases]
+        later: dict[int, list[Claim]] = defaultdict(list)
         for claim in rejects:
+            pause = self._backoff(claim)
+            if pause is not None:
+                later[pause].append(claim)
+                continue
             own_policy = claim.queue not in self._dead_lettered_above
             redriven = own_policy and self.queues.has_redrive_policy(claim.receipt.source)
             (back if redriven else done).append(claim)
@@ -258,8 +262,22 @@ class SQSStore(Store):
             self._delete(unsettled(done))
         with suppress(NotFound):
             self._change_visibility(unsettled(back), 0)
-        for claim in (*done, *back):
+        for pause, claims in later.items():
+            with suppress(NotFound):
+                self._change_visibility(unsettled(claims), pause)
+        for claim in (*acks, *releases, *rejects):
             claim.receipt.settled = True
+
+    def _backoff(self, claim: Claim) -> int | None:
+        """Seconds until a rejected task may be tried again, by its predefined queue's policy."""
+        definition = self.options.predefined_queues.get(claim.queue)
+        policy = definition.get("backoff_policy") if definition else None
+        headers = claim.message.get("headers") or {}
+        if not policy or headers.get("task") not in (definition or {}).get("backoff_tasks", ()):
+            return None
+        times = claim.deliveries + 1
+        pause = policy.get(times, policy.get(str(times)))
+        return None if pause is None else min(int(pause), LONGEST_VISIBILITY)
 
     def renew(self, claims: Sequence[Claim]) -> None:
         with suppress(NotFound):
@@ -302,23 +320,7 @@ class SQSStore(Store):
         for error in failed.values():
             logger.warning("a message's lease was lost before it was settled: %s", error)
 
-    # ---- waking
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.polls.wait(self._sources(queues), self._limit, timeout)
-
-    def interrupt(self) -> None:
-        self.polls.interrupt()
-
-    def filenos(self) -> Sequence[int]:
-        return (self.polls.fileno(),)
-
-    def arm(self, queues: Sequence[str]) -> None:
-        self._evented = True
-        self.polls.start(self._sources(queues), self._limit)
-
-    def on_readable(self, fileno: int) -> bool:
-        return self.polls.silence()
+    # ---- life
 
     def close(self) -> None:
         self.polls.close()

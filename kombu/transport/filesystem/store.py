@@ -35,6 +35,7 @@ from kombu.transport.virtual.store import (
     Store,
 )
 from kombu.utils.json import dumps, loads
+from kombu.utils.logfields import log_fields
 
 logger = get_logger(__name__)
 
@@ -411,6 +412,7 @@ class FilesystemStore(Store):
             name.queue,
             error,
             target,
+            extra=log_fields(queue=name.queue, reason="quarantined"),
         )
 
     def _set_aside(self, name: Name, reason: Literal["expired", "maxlen"]) -> None:

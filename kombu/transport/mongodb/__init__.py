@@ -20,7 +20,6 @@ from kombu.transport.mongodb.options import MongoOptions  # noqa: E402
 from kombu.transport.mongodb.store import MongoStore  # noqa: E402
 from kombu.transport.mongodb.topology import MongoTopology  # noqa: E402
 from kombu.transport.mongodb.urls import client_settings, masked  # noqa: E402
-from kombu.transport.mongodb.wake import Waker  # noqa: E402
 
 
 @shown_by(MongoOptions, "body_encoding", "deadletter_queue")
@@ -75,7 +74,7 @@ class Transport(virtual.Transport):
     def create_store(self) -> Store:
         """Messages of the database."""
         self._database = None
-        return MongoStore(self.database, Waker(self.database, lambda: self.polling_interval or 1.0))
+        return MongoStore(self.database, lambda: self.polling_interval or 1.0)
 
     def create_topology(self) -> Topology:
         """Exchanges and bindings, shared with all clients of the database."""

@@ -21,6 +21,10 @@ Document = dict[str, Any]
 DELIVERY_ORDER = [("queue", ASCENDING), ("priority", ASCENDING), ("_id", ASCENDING)]
 
 
+#: Seconds.
+LONGEST_AWAIT = 10.0
+
+
 class BrokerDatabase:
     """Collections and clock of one MongoDB database used as a broker.
 
@@ -50,15 +54,22 @@ class BrokerDatabase:
         if self.broadcast.find_one({}, {"_id": 1}) is None:
             # A tailable cursor on an empty collection is dead at once.
             self.broadcast.insert_one({"queue": None, "payload": ""})
-        self.messages.create_index(DELIVERY_ORDER)
+        # Spelt as published peers spell it: some servers refuse the same index with other options.
+        self.messages.create_index(DELIVERY_ORDER, background=True)
         self.messages.create_index("held.until", sparse=True)
         self.messages.create_index("held.receipt", sparse=True)
+        self.messages.create_index("held.delayed", sparse=True)
         self.broadcast.create_index("queue")
         self.routing.create_index([("queue", ASCENDING), ("exchange", ASCENDING)])
         self.routing.create_index("exchange")
         if self.options.ttl:
             for collection in (self.messages, self.routing, self.queues):
                 collection.create_index("expire_at", expireAfterSeconds=0)
+
+    @property
+    def await_milliseconds(self) -> int:
+        """How long the server may take to say that there is nothing new; idle costs that often."""
+        return int(min(LONGEST_AWAIT, self.options.socket_timeout / 2) * 1000)
 
     @cached_property
     def clock_offset(self) -> float:

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import pymongo
 from pymongo import errors
 
 from kombu.transport.errors import ErrorRow, ErrorTable
+from kombu.utils.deadlines import time_left
 
-ERRORS = ErrorTable(
+
+class MongoErrors(ErrorTable):
+    """Around each call, so that a publish's deadline holds for it here, too."""
+
+    @contextmanager
+    def mapped(self, doing: str) -> Iterator[None]:
+        left = time_left()
+        with super().mapped(doing), nullcontext() if left is None else pymongo.timeout(left):
+            yield
+
+
+ERRORS = MongoErrors(
     [
         ErrorRow(errors.NotPrimaryError, "connection"),
         ErrorRow(errors.ConfigurationError, "connection", recoverable=False),

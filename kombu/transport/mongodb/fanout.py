@@ -16,9 +16,9 @@ from pymongo.errors import PyMongoError
 
 from kombu.transport.mongodb.database import BrokerDatabase, Document
 from kombu.transport.mongodb.errors import ERRORS
-from kombu.transport.mongodb.wake import AWAIT_MILLISECONDS, Waker
 from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Envelope, Fanout
+from kombu.transport.waking import Waker
 from kombu.utils.json import dumps
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class MongoFanout(Fanout):
 
     def _open(self) -> Cursor[Any]:
         cursor: Cursor[Any] = self.broker.broadcast.find(cursor_type=CursorType.TAILABLE_AWAIT)
-        cursor.max_await_time_ms(AWAIT_MILLISECONDS)
+        cursor.max_await_time_ms(self.broker.await_milliseconds)
         return cursor
 
     def _read(self, cursor: Cursor[Any]) -> None:

@@ -1,8 +1,9 @@
 """MongoDB as a store of leased messages.
 
 A waiting message has the field ``queue`` and stands where published peers look for it. A
-claimed or delayed one has ``held`` instead: ``{queue, until, receipt, expire_at}``. Nobody
-finds it by its queue then, and whoever sees ``until`` pass gives it back.
+claimed or delayed one has ``held`` instead: ``{queue, until, receipt}``, a delayed one with
+``{delayed, expire_at}`` besides. Nobody finds it by its queue then, and whoever sees ``until``
+pass gives it back.
 """
 
 from __future__ import annotations
@@ -11,22 +12,23 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from threading import Lock
 from typing import Any
 from uuid import uuid4
 
 from bson import ObjectId
 from pymongo import DeleteMany, UpdateOne
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.mongodb.database import DELIVERY_ORDER, BrokerDatabase, Document
 from kombu.transport.mongodb.errors import ERRORS
-from kombu.transport.mongodb.wake import Waker
+from kombu.transport.mongodb.wake import ChangeStream
+from kombu.transport.sweeping import Sweep
 from kombu.transport.virtual.envelope import parse
+from kombu.transport.virtual.policy import size_of
 from kombu.transport.virtual.store import (
     Claim,
     Fanout,
@@ -35,13 +37,16 @@ from kombu.transport.virtual.store import (
     QueueSpec,
     Store,
 )
+from kombu.transport.waking import Waker
 from kombu.utils.json import dumps
+from kombu.utils.logfields import log_fields
 
 logger = logging.getLogger(__name__)
 
 DUPLICATE_KEY = 11000
 #: How many overdue leases one sweep gives back, so that no claim waits long for it.
 SWEEP_LIMIT = 1000
+SHORTEST_PAUSE = 0.001
 HIGHEST_PRIORITY = 9
 
 
@@ -50,26 +55,30 @@ class MongoStore(Store):
 
     Arguments:
         broker: the database; this store closes it.
-        waker: tells when something was put.
+        polling_interval: asked before each look at the database, seconds; for a server that
+            can't tell us.
     """
 
     features = replace(
         SHARED_STORE,
-        max_length_bytes=False,
         native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = 100
 
-    def __init__(self, broker: BrokerDatabase, waker: Waker) -> None:
+    def __init__(
+        self, broker: BrokerDatabase, polling_interval: Callable[[], float] = lambda: 1.0
+    ) -> None:
         self.broker = broker
-        self.waker = waker
-        self.lease = broker.options.lease
+        #: Ends of leases and delays.
+        self._endings = Sweep()
+        self.waker = Waker(
+            ChangeStream(broker, polling_interval, self._endings.within), self._endings
+        )
+        self.lease: float = broker.options.lease
         self.owner = f"{os.getpid()}-{uuid4().hex[:12]}"
         self.fanout: Fanout | None = None
         self._pid = os.getpid()
         self._declared: set[str] = set()
-        self._sweep_lock = Lock()
-        self._next_sweep = 0.0
 
     # ---- queues
 
@@ -95,7 +104,7 @@ class MongoStore(Store):
         self._declared.discard(queue)
         with ERRORS.mapped(f"delete queue {queue!r}"):
             self.broker.queues.delete_one({"_id": queue})
-            self.broker.messages.delete_many({"held.queue": queue, "held.receipt": None})
+            self.broker.messages.delete_many({"held.delayed": queue})
             gone = self.broker.messages.delete_many({"queue": queue})
         return gone.deleted_count
 
@@ -118,13 +127,27 @@ class MongoStore(Store):
         with ERRORS.mapped(f"purge queue {queue!r}"):
             return self.broker.messages.delete_many({"queue": queue}).deleted_count
 
+    def body_bytes(self, queue: str) -> int:
+        """What published peers wrote tells no size: it counts with its envelope."""
+        size = {"$ifNull": ["$size", {"$strLenBytes": "$payload"}]}
+        with ERRORS.mapped(f"add up the sizes in queue {queue!r}"):
+            sums = self.broker.messages.aggregate(
+                [{"$match": {"queue": queue}}, {"$group": {"_id": None, "bytes": {"$sum": size}}}]
+            )
+            return sum(int(row["bytes"]) for row in sums)
+
     # ---- messages
 
     def put(self, puts: Sequence[Put]) -> None:
         documents = [self._document(put) for put in puts]
         with ERRORS.mapped(f"put {len(documents)} message(s)"):
             try:
-                self.broker.messages.insert_many(documents, ordered=True)
+                if len(documents) == 1:
+                    self.broker.messages.insert_one(documents[0])
+                else:
+                    self.broker.messages.insert_many(documents, ordered=True)
+            except DuplicateKeyError:
+                logger.debug("stored by an earlier attempt whose answer was lost")
             except BulkWriteError as exc:
                 self._report(exc, len(documents))
         self.waker.ring()
@@ -144,6 +167,7 @@ class MongoStore(Store):
             "_id": ObjectId(),
             "payload": dumps(put.message),
             "priority": HIGHEST_PRIORITY - put.priority,
+            "size": size_of(put.message),
         }
         expiry = moment(put.expires_at) if self.broker.options.ttl and put.expires_at else None
         if put.ready_at is not None and put.ready_at > time.time():
@@ -151,9 +175,10 @@ class MongoStore(Store):
                 "queue": put.queue,
                 "until": put.ready_at + self.broker.clock_offset,
                 "receipt": None,
+                "delayed": put.queue,
                 "expire_at": expiry,
             }
-            self.waker.ring_at(put.ready_at)
+            self._endings.within(put.ready_at - time.time())
         else:
             document["queue"] = put.queue
             if expiry is not None:
@@ -161,7 +186,7 @@ class MongoStore(Store):
         return document
 
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
-        self._sweep_when_due()
+        self._endings.run(self._end)
         claims: list[Claim] = []
         with ERRORS.mapped("claim messages"):
             for queue in queues:
@@ -182,7 +207,7 @@ class MongoStore(Store):
                 "$set": {
                     "held": {
                         "queue": queue,
-                        "until": self.broker.now() + (self.lease or 0.0),
+                        "until": self.broker.now() + self.lease,
                         "receipt": receipt,
                     }
                 },
@@ -218,6 +243,7 @@ class MongoStore(Store):
             "document %s in queue %r is no message: set aside, field 'quarantined' names the queue",
             document["_id"],
             queue,
+            extra=log_fields(queue=queue, reason="quarantined"),
         )
 
     def settle(
@@ -252,7 +278,7 @@ class MongoStore(Store):
         )
 
     def renew(self, claims: Sequence[Claim]) -> None:
-        until = self.broker.now() + (self.lease or 0.0)
+        until = self.broker.now() + self.lease
         with ERRORS.mapped(f"renew {len(claims)} lease(s)"):
             for receipt, identifiers in by_receipt(claims).items():
                 self.broker.messages.update_many(
@@ -262,19 +288,8 @@ class MongoStore(Store):
 
     # ---- leases that ran out, delays that ended
 
-    def _sweep_when_due(self) -> None:
-        left = self._next_sweep - time.monotonic()
-        if left > 0:
-            self.waker.ring_at(time.time() + left)  # an earlier ring may have used up this one
-            return
-        if not self._sweep_lock.acquire(blocking=False):
-            return
-        try:
-            self._sweep()
-        finally:
-            self._sweep_lock.release()
-
-    def _sweep(self) -> None:
+    def _end(self) -> float:
+        """Give back what leases have run out and delays have ended; seconds until the next."""
         with ERRORS.mapped("give back what leases have run out"):
             now = self.broker.now()
             overdue = list(
@@ -283,14 +298,15 @@ class MongoStore(Store):
             if overdue:
                 writes = [self._revive(document) for document in overdue]
                 self.broker.messages.bulk_write(writes, ordered=False)
+                if len(overdue) == SWEEP_LIMIT:
+                    return 0.0
             upcoming = self.broker.messages.find_one(
                 {"held.until": {"$gt": now}}, {"held.until": 1}, sort=[("held.until", 1)]
             )
-        pause = (self.lease or 60.0) / 3
-        if upcoming is not None:
-            pause = min(pause, max(upcoming["held"]["until"] - now, 0.001))
-        self._next_sweep = time.monotonic() + (0.0 if len(overdue) == SWEEP_LIMIT else pause)
-        self.waker.ring_at(time.time() + pause)
+        longest = self.lease / 3
+        if upcoming is None:
+            return longest
+        return min(longest, max(float(upcoming["held"]["until"]) - now, SHORTEST_PAUSE))
 
     @staticmethod
     def _revive(document: Document) -> UpdateOne:
@@ -309,7 +325,7 @@ class MongoStore(Store):
     # ---- waking
 
     def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.waker.wait(timeout)
+        return self.waker.wait(queues, timeout)
 
     def interrupt(self) -> None:
         self.waker.interrupt()

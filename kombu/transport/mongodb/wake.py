@@ -1,148 +1,115 @@
-"""Waking a waiting consumer: by change stream where the server has them, else by backing off."""
+"""News of messages: by change stream where the server has them, else by looking."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
 from kombu.transport.mongodb.database import BrokerDatabase
+from kombu.transport.mongodb.errors import ERRORS
+from kombu.transport.waking import Source
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_PAUSE = 0.001
-#: Longest time one getMore stays at the server, so that closing never waits longer.
-AWAIT_MILLISECONDS = 1000
+#: Claims and settlements change documents too, but make nothing claimable.
+_PIPELINE: list[Any] = [
+    {
+        "$match": {
+            "$or": [
+                {"operationType": "insert"},
+                {"updateDescription.updatedFields.queue": {"$exists": True}},
+            ]
+        }
+    },
+    {"$project": {"_id": 1, "operationType": 1, "fullDocument.held.until": 1}},
+]
 
 
-class Waker:
-    """Tells waiting threads that a claim may succeed.
+class ChangeStream(Source):
+    """Follows the messages in a thread of its own; looks for them while it can't.
 
     Arguments:
-        polling_interval: asked before each wait, seconds; the longest pause where the server
+        polling_interval: asked before each look, seconds; the longest pause where the server
             can't tell us, or while its stream is interrupted.
+        times_within: called when another client's lease or delay is known to end, with the
+            seconds until then.
     """
 
-    def __init__(self, broker: BrokerDatabase, polling_interval: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        broker: BrokerDatabase,
+        polling_interval: Callable[[], float],
+        times_within: Callable[[float], None],
+    ) -> None:
         self.broker = broker
         self.polling_interval = polling_interval
-        self._condition = threading.Condition()
-        self._rings = 0
-        self._seen = 0
-        self._interrupted = False
-        self._closed = False
-        self._due = float("inf")
-        self._pause = SHORTEST_PAUSE
+        self._times_within = times_within
+        self._refused = not broker.options.change_streams
         self._streaming = False
-        self._stream_refused = not broker.options.change_streams
-        self._watcher: threading.Thread | None = None
+        self._follower: threading.Thread | None = None
+        self._closed = threading.Event()
 
-    def ring(self) -> None:
-        """Something was put or given back."""
-        with self._condition:
-            self._rings += 1
-            self._condition.notify_all()
+    @property
+    def longest_pause(self) -> float | None:  # type: ignore[override]
+        return None if self._streaming else self.polling_interval()
 
-    def ring_at(self, unix_time: float) -> None:
-        """Something becomes ready then."""
-        with self._condition:
-            self._due = min(self._due, unix_time)
-            self._condition.notify_all()
+    def open(self) -> bool:
+        if self._follower is None and not self._refused:
+            self._follower = threading.Thread(
+                target=self._follow, name="kombu-mongodb-wake", daemon=True
+            )
+            self._follower.start()
+        return False
 
-    def interrupt(self) -> None:
-        with self._condition:
-            self._interrupted = True
-            self._condition.notify_all()
+    def look(self, queues: Sequence[str]) -> bool:
+        if self._streaming:
+            return False  # it rings
+        with ERRORS.mapped("look for messages"):
+            messages = self.broker.messages
+            if messages.find_one({"queue": {"$in": list(queues)}}, {"_id": 1}) is not None:
+                return True
+            known = {"held.until": {"$gt": 0}}
+            following = messages.find_one(known, {"held.until": 1}, sort=[("held.until", 1)])
+        self._note(following)
+        return False
 
-    def wait(self, timeout: float | None) -> bool:
-        """Sleep until something may have come; ``False`` on timeout or interruption."""
-        self._watch()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self._condition:
-            while True:
-                if self._interrupted:
-                    self._interrupted = False
-                    return False
-                is_due = self._due <= time.time()
-                if is_due:
-                    self._due = float("inf")
-                if is_due or self._rings != self._seen:
-                    self._seen, self._pause = self._rings, SHORTEST_PAUSE
-                    return True
-                pause = self._until_next_look()
-                if deadline is not None:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        return False
-                    pause = left if pause is None else min(pause, left)
-                notified = self._condition.wait(pause)
-                due = deadline is not None and time.monotonic() >= deadline
-                if not (notified or self._streaming or due):
-                    self._pause = min(self._pause * 2, self.polling_interval())
-                    return True
-
-    def _until_next_look(self) -> float | None:
-        pauses = []
-        if self._due < float("inf"):
-            pauses.append(max(self._due - time.time(), 0.0))
-        if not self._streaming:
-            pauses.append(self._pause)
-        return min(pauses, default=None)
-
-    # ---- the change stream
-
-    def _watch(self) -> None:
-        if self._stream_refused or self._watcher is not None or self._closed:
-            return
-        self._watcher = threading.Thread(
-            target=self._follow, name="kombu-mongodb-wake", daemon=True
-        )
-        self._watcher.start()
+    def _note(self, document: Mapping[str, Any] | None) -> bool:
+        """Say when the holding of a message ends; whether it is held."""
+        until = ((document or {}).get("held") or {}).get("until")
+        if until is None:
+            return False
+        self._times_within(until - self.broker.now())
+        return True
 
     def _follow(self) -> None:
-        pipeline: list[Any] = [
-            # Claims and settlements change documents too, but make nothing claimable.
-            {
-                "$match": {
-                    "$or": [
-                        {"operationType": "insert"},
-                        {"updateDescription.updatedFields.queue": {"$exists": True}},
-                    ]
-                }
-            },
-            {"$project": {"_id": 1, "operationType": 1}},
-        ]
-        while not self._closed:
+        while not self._closed.is_set():
             try:
                 with self.broker.messages.watch(
-                    pipeline, max_await_time_ms=AWAIT_MILLISECONDS
+                    _PIPELINE, max_await_time_ms=self.broker.await_milliseconds
                 ) as stream:
                     self._set_streaming(True)
-                    while stream.alive and not self._closed:
-                        if stream.try_next() is not None:
+                    while stream.alive and not self._closed.is_set():
+                        event = stream.try_next()
+                        if event is not None and not self._note(event.get("fullDocument")):
                             self.ring()
             except OperationFailure as exc:
-                self._stream_refused = True
+                self._refused = True
                 logger.info("no change streams on this server, polling instead: %s", exc)
                 return
             except PyMongoError as exc:
-                logger.warning("change stream interrupted, polling until it is back: %s", exc)
+                if not self._closed.is_set():
+                    logger.warning("change stream interrupted, polling until it is back: %s", exc)
             finally:
                 self._set_streaming(False)
-            if not self._closed:
-                time.sleep(min(self.polling_interval(), 1.0))
+            self._closed.wait(min(self.polling_interval(), 1.0))
 
     def _set_streaming(self, streaming: bool) -> None:
-        with self._condition:
-            self._streaming = streaming
-            self._rings += 1  # what came between two streams was told to nobody
-            self._condition.notify_all()
+        self._streaming = streaming
+        self.ring()  # what came between two streams was told to nobody
 
     def close(self) -> None:
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
+        self._closed.set()

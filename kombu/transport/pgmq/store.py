@@ -27,6 +27,7 @@ from kombu.transport.pgmq.names import queue_name, table_name
 from kombu.transport.virtual.store import Claim, Envelope, PartialPutError, Put, QueueSpec, Store
 from kombu.transport.waking import Polling, Waker
 from kombu.utils.json import dumps
+from kombu.utils.logfields import log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -266,6 +267,7 @@ class PgmqStore(Store):
                     "message %s of queue %r is none of ours: moved to PGMQ's archive",
                     identifier,
                     queue,
+                    extra=log_fields(queue=queue, reason="quarantined"),
                 )
                 continue
             yield Claim(

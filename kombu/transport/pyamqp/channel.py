@@ -13,6 +13,7 @@ from vine import promise
 
 from ...exceptions import BatchPublishError
 from ...utils.deadlines import limited
+from ...utils.logfields import log_fields
 from ..base import Publish, StdChannel, to_rabbitmq_queue_arguments
 from ..native_delayed_delivery import is_delay_exchange, without_deaths
 from . import wire
@@ -110,6 +111,13 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
             consumer_tag,
             exchange,
             routing_key,
+            extra=log_fields(
+                getattr(self.connection, "client", None),
+                exchange=exchange,
+                routing_key=routing_key,
+                delivery_tag=delivery_tag,
+                reason="no consumer",
+            ),
         )
         if consumer_tag not in self.no_ack_consumers:
             self.basic_reject(delivery_tag, requeue=True)

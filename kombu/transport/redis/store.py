@@ -36,6 +36,7 @@ from kombu.transport.virtual.store import (
     Store,
 )
 from kombu.utils.json import dumps, loads
+from kombu.utils.logfields import log_fields
 
 logger = logging.getLogger("kombu.transport.redis")
 
@@ -424,6 +425,7 @@ class RedisStore(Store):
             self._keys.of_queue("quarantine", queue),
             len(raw),
             raw[:40],
+            extra=log_fields(queue=queue, reason="quarantined"),
         )
 
     def _set_aside(self, claim: RedisClaim) -> None:

@@ -36,6 +36,7 @@ from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Claim, Discard, PartialPutError, Put, QueueSpec, Store
 from kombu.transport.waking import Polling, Source, Waker
 from kombu.utils.json import dumps
+from kombu.utils.logfields import log_fields
 
 logger = logging.getLogger(__name__)
 
@@ -318,6 +319,7 @@ class SqlStore(Store):
                 "rows %s of queue %r hold no message: set aside, not visible any more",
                 foreign,
                 queue,
+                extra=log_fields(queue=queue, reason="quarantined"),
             )
         return claims
 

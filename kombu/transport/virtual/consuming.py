@@ -17,6 +17,7 @@ from kombu.transport.virtual.errors import InvalidEnvelope, channel_closed
 from kombu.transport.virtual.qos import QoS
 from kombu.transport.virtual.store import Claim, Envelope
 from kombu.transport.virtual.topology import QueueRecord
+from kombu.utils.logfields import log_fields
 from kombu.utils.loggers import get_logger
 from kombu.utils.scheduling import FairCycle
 from kombu.utils.uuid import uuid
@@ -139,6 +140,10 @@ class ConsumeVerbs:
         self.connection.add_consumer(consumer)
         return tag
 
+    def needs_no_ack(self, consumer_tag: str) -> bool:
+        """Whether that consumer's messages count as acknowledged from the start."""
+        return consumer_tag in self._no_ack
+
     def basic_cancel(self, consumer_tag: str) -> None:
         """End a consumer; what it was given and has not acknowledged stays with it.
 
@@ -259,7 +264,10 @@ class ConsumeVerbs:
     def _quarantine(self, queue: str, raw: Any, claim: Claim | None, error: BaseException) -> None:
         """Set aside what is no message: nothing is lost, and the queue goes on."""
         aside = f"{queue}.undecodable"
-        logger.error("queue %r holds what is no message (%s): moved to %r", queue, error, aside)
+        logger.error(
+            "queue %r holds what is no message (%s): moved to %r", queue, error, aside,
+            extra=log_fields(self.connection.client, queue=queue, reason="quarantined"),
+        )  # fmt: skip
         self._put(aside, dict(raw) if isinstance(raw, Mapping) else {"body": str(raw)})
         if claim is not None:
             self.connection.keeper.settle(rejects=(claim,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from amqp.exceptions import (
     NotFound,
     PreconditionFailed,
+    RecoverableChannelError,
     RecoverableConnectionError,
     ResourceLocked,
 )
@@ -12,6 +13,18 @@ from amqp.exceptions import (
 
 class NotEquivalentError(PreconditionFailed):
     """An entity was declared again with other properties (406 PRECONDITION_FAILED)."""
+
+
+class MessageTooLarge(PreconditionFailed, ValueError):
+    """A message is larger than its queue takes; it was not sent."""
+
+
+class Throttled(RecoverableChannelError):
+    """A backend asks for fewer requests."""
+
+
+class InvalidName(PreconditionFailed, ValueError):
+    """A name that nothing in this backend can have."""
 
 
 class UndeliverableWarning(UserWarning):
@@ -37,6 +50,13 @@ def not_found(kind: str, name: str, vhost: str, method: str = "") -> NotFound:
 def precondition_failed(text: str, method: str = "") -> PreconditionFailed:
     """406: the entity is not as the caller supposes."""
     return PreconditionFailed(f"PRECONDITION_FAILED - {text}", None, method)
+
+
+def message_too_large(size: int, queue: str, limit: int, backend: str) -> MessageTooLarge:
+    """406, as RabbitMQ says it of what exceeds its ``max_message_size``."""
+    return MessageTooLarge(
+        f"message of {size} bytes for queue {queue!r}: {backend} takes {limit} at most"
+    )
 
 
 def resource_locked(queue: str, vhost: str, method: str = "") -> ResourceLocked:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from weakref import WeakSet, ref
+from collections.abc import Callable, Iterable, Sequence
+from weakref import WeakMethod, WeakSet, ref
 
 from kombu.transport.virtual.store import Claim, Store
+from kombu.utils.logfields import log_fields
 from kombu.utils.loggers import get_logger
 
 logger = get_logger(__name__)
@@ -36,6 +37,8 @@ class LeaseKeeper:
     def __init__(self, store: Store, max_hold: float | None = None) -> None:
         self.store = store
         self.max_hold = max_hold
+        #: Told how many leases were renewed; weak, as nobody must keep the connection.
+        self.on_renewed: WeakMethod[Callable[[int], None]] | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._held: dict[int, tuple[Claim, float]] = {}
@@ -129,11 +132,17 @@ class LeaseKeeper:
             if self.max_hold is not None:
                 for key, (claim, since) in list(self._held.items()):
                     if now - since > self.max_hold:
-                        logger.warning("%r is held for too long: not renewed any more", claim)
+                        logger.warning(
+                            "%r is held for too long: not renewed any more", claim,
+                            extra=log_fields(queue=claim.queue, reason="held too long"),
+                        )  # fmt: skip
                         del self._held[key]
             claims = [claim for claim, _ in self._held.values()]
         if claims:
             self.store.renew(claims)
+            tell = None if self.on_renewed is None else self.on_renewed()
+            if tell is not None:
+                tell(len(claims))
 
     def tick(self) -> None:
         """What is due: overdue acknowledgements and renewals."""

@@ -60,7 +60,7 @@ class LoopDriver:
 
     def _housekeeping(self) -> None:
         if not self._stopped:
-            self.transport.keeper.tick()
+            self._tick()
             # Expired messages and ended delays announce themselves on no descriptor.
             self._ask_again()
 
@@ -72,12 +72,17 @@ class LoopDriver:
         unheard = any(not dispatcher.is_dry(queue) for queue in dispatcher.wanted())
         if dispatcher.holding or (unheard and self._worthwhile()):
             self._deliver()
-        self.transport.keeper.tick()
+        self._tick()
         empty = {queue for queue in dispatcher.wanted() if dispatcher.is_dry(queue)}
         if empty - self._armed:
             self.store.arm(tuple(empty))
             self._armed = empty
         self._watch()
+
+    def _tick(self) -> None:
+        """Settle and renew what is due, unless that would hold up the loop."""
+        if self.store.quick:
+            self.transport.keeper.tick()
 
     def _worthwhile(self) -> bool:
         """Whether to claim now: with credit for a good part of the window, or after a moment."""

@@ -12,6 +12,7 @@ from kombu.transport.virtual.hooks import overrides
 from kombu.transport.virtual.ledger import Delivery
 from kombu.transport.virtual.qos import QoS
 from kombu.transport.virtual.store import Claim, Envelope, Store
+from kombu.utils.logfields import log_fields
 from kombu.utils.loggers import get_logger
 
 logger = get_logger(__name__)
@@ -172,8 +173,13 @@ class SettleVerbs:
             logger.warning(
                 "dead letter of queue %r (%s) reaches no queue: exchange %r, routing key %r",
                 queue, reason, exchange, key,
+                extra=log_fields(
+                    self.connection.client,
+                    queue=queue, exchange=exchange, routing_key=key, reason=reason,
+                ),
             )  # fmt: skip
         self._put_routed(queues, dead, {})
+        self.connection.tell("dead_lettered", queue, 1, reason)
         return True
 
     if TYPE_CHECKING:  # hooks and parts of the channel that these verbs call

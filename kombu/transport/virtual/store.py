@@ -133,6 +133,10 @@ class Store(ABC):
     #: How many messages one claim may take for a consumer without a prefetch limit.
     claim_window: int = 1
 
+    #: Whether a round trip is short enough for an event loop to make it itself; else settling
+    #: and renewing are left to the keeper's thread, and ``claim`` asks nobody after ``arm``.
+    quick: bool = True
+
     # ---- queues
 
     @abstractmethod
@@ -157,6 +161,13 @@ class Store(ABC):
     @abstractmethod
     def purge(self, queue: str) -> int:
         """Drop the ready messages, leave the claimed ones, and return how many went."""
+
+    def body_bytes(self, queue: str) -> int | None:
+        """Sum of the ready messages' sizes (``policy.size_of``); ``None``: the backend can't say.
+
+        For stores whose maximum length the virtual layer keeps.
+        """
+        return None
 
     def queue_names(self) -> Sequence[str] | None:
         """Names of all queues, of other clients too; ``None`` where they can't be listed."""
@@ -299,6 +310,13 @@ class TopologyStore(ABC):
     @abstractmethod
     def bindings(self, exchange: str) -> Sequence[tuple[str, str, str]]:
         """All ``(routing_key, pattern, queue)`` of an exchange, as last written by anyone."""
+
+    def refresh(self) -> bool:
+        """Read anew when next asked, where bindings are kept for a while; whether they are.
+
+        Called when a message finds no queue.
+        """
+        return False
 
     def exchange_type(self, exchange: str) -> str | None:
         """The type another client declared the exchange with, where that is recorded."""

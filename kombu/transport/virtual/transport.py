@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from functools import cache
 from queue import Empty
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+from weakref import WeakMethod
 
 from amqp.exceptions import ConnectionError as AMQPConnectionError
 
+from kombu.middleware.chain import chain_of
+from kombu.middleware.events import Notice
 from kombu.transport import base
 from kombu.transport.features import Features
 from kombu.transport.virtual.bounds import Bounds
@@ -25,6 +28,7 @@ from kombu.transport.virtual.settings import VirtualOptions
 from kombu.transport.virtual.state import BrokerState
 from kombu.transport.virtual.store import Fanout, Store
 from kombu.transport.virtual.topology import Topology
+from kombu.utils.logfields import log_fields
 from kombu.utils.loggers import get_logger
 from kombu.utils.scheduling import FairCycle
 
@@ -148,7 +152,23 @@ class Transport(base.Transport):
         self.bounds = Bounds(store, self.topology) if store is not None and emulated else None
         target = MissingHooks() if store is None else store
         self.keeper = LeaseKeeper(target, self.options.max_hold)
+        self.keeper.on_renewed = WeakMethod(self._tell_renewed)
         self.dispatcher = Dispatcher(target, self.keeper)
+
+    def _tell_renewed(self, count: int) -> None:
+        self.tell("lease_renewed", None, count)
+
+    def tell(
+        self,
+        kind: Literal["lease_renewed", "dead_lettered"],
+        queue: str | None,
+        count: int,
+        reason: str | None = None,
+    ) -> None:
+        """Tell the connection's middleware of what the transport did by itself."""
+        notice = chain_of(client=self.client).notice
+        if notice is not None:
+            notice(Notice(kind, queue, count, self.client, reason))
 
     def close_connection(self, connection: Any) -> None:
         """Close all channels, delete exclusive queues, and leave the backend."""
@@ -366,7 +386,10 @@ class Transport(base.Transport):
             raise KeyError(f"Received message without destination queue: {message}")
         consumer = self.dispatcher.consumers.next(queue) or self.dispatcher.consumers.any(queue)
         if consumer is None:
-            logger.warning("message of queue %r, which nobody consumes: put back", queue)
+            logger.warning(
+                "message of queue %r, which nobody consumes: put back", queue,
+                extra=log_fields(self.client, queue=queue, reason="no consumer"),
+            )  # fmt: skip
             self._reject_inbound_message(message, queue)
             return
         consumer.deliver(message)

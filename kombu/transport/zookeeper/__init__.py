@@ -22,6 +22,7 @@ from kombu.transport.zookeeper.paths import Paths  # noqa: E402
 from kombu.transport.zookeeper.session import Session  # noqa: E402
 from kombu.transport.zookeeper.store import ZookeeperStore  # noqa: E402
 from kombu.transport.zookeeper.topology import ZookeeperTopology  # noqa: E402
+from kombu.transport.zookeeper.watching import PromptHandler  # noqa: E402
 
 DEFAULT_PORT = 2181
 
@@ -58,7 +59,12 @@ class Transport(virtual.Transport):
         if self._session is None:
             assert isinstance(self.options, ZookeeperOptions)
             session = Session(
-                KazooClient(self._hosts(), timeout=self.options.session_timeout, **self._login()),
+                KazooClient(
+                    self._hosts(),
+                    timeout=self.options.session_timeout,
+                    handler=PromptHandler(),
+                    **self._login(),
+                ),
                 Paths(str(self.client.virtual_host or "/")),
                 self.options.operation_timeout,
             )

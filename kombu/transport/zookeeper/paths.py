@@ -19,6 +19,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+from kombu.transport.virtual.errors import InvalidName
+
 ENTRY_PREFIX = "entry-"
 HIGHEST_PRIORITY = 9
 
@@ -78,7 +80,7 @@ class Paths:
 
     def queue(self, name: str) -> str:
         if not name or name in (".", "..", ".kombu") or "/" in name or "\x00" in name:
-            raise ValueError(f"queue name {name!r} can't be the name of a znode")
+            raise InvalidName(f"queue name {name!r} can't be the name of a znode")
         return f"{self.root}/{name}"
 
     def entry(self, queue: str, priority: int) -> str:

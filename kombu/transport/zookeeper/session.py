@@ -13,6 +13,8 @@ from kazoo.exceptions import NodeExistsError, NoNodeError
 
 from kombu.transport.zookeeper.errors import ERRORS
 from kombu.transport.zookeeper.paths import Paths
+from kombu.transport.zookeeper.watching import Watch, WatchedReads
+from kombu.utils.deadlines import time_left
 
 
 class Session:
@@ -29,6 +31,7 @@ class Session:
         self.limit = limit
         self.owner = ""
         self.on_change: Callable[[], None] = lambda: None
+        self.reads = WatchedReads()
         self._pid = os.getpid()
         self._owner_lock = threading.Lock()
 
@@ -54,6 +57,7 @@ class Session:
     def _on_state(self, state: str) -> None:
         if state == KazooState.LOST:
             self.owner = ""  # the next claim is made under a new name
+        self.reads.clear()
         self.on_change()
 
     def ensure_owner(self) -> str:
@@ -70,8 +74,9 @@ class Session:
             return self.owner
 
     def call(self, pending: Any) -> Any:
-        """Wait for an asynchronous result of the client, no longer than the limit."""
-        return pending.get(timeout=self.limit)
+        """Wait for an asynchronous result of the client, no longer than the limits."""
+        left = time_left()
+        return pending.get(timeout=self.limit if left is None else min(left, self.limit))
 
     def create(self, path: str, data: bytes = b"") -> bool:
         """Make a persistent node; whether it was not there before."""
@@ -93,6 +98,28 @@ class Session:
         except NoNodeError:
             return None
         return bytes(data)
+
+    def known(self, path: str) -> bytes | None:
+        """As :meth:`read`, from memory while the server announces no change."""
+        return self.reads.get(path, lambda watch: self._watched(path, watch))
+
+    def _watched(self, path: str, watch: Watch) -> bytes | None:
+        while True:
+            try:
+                data, _stat = self.call(self.client.get_async(path, watch=watch))
+                return bytes(data)
+            except NoNodeError:
+                if self.call(self.client.exists_async(path, watch=watch)) is None:
+                    return None  # the watch tells when it is made
+
+    def watched_children(self, path: str, watch: Watch) -> list[str]:
+        """As :meth:`children`; a node that is not there yet is watched, too."""
+        while True:
+            try:
+                return list(self.call(self.client.get_children_async(path, watch=watch)))
+            except NoNodeError:
+                if self.call(self.client.exists_async(path, watch=watch)) is None:
+                    return []
 
     def delete_tree(self, path: str) -> int:
         """Remove a node with its children (one level); how many children there were."""

@@ -19,6 +19,7 @@ from kazoo.exceptions import KazooException, NoNodeError
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.virtual.envelope import parse
+from kombu.transport.virtual.errors import message_too_large
 from kombu.transport.virtual.store import (
     Claim,
     Envelope,
@@ -29,18 +30,16 @@ from kombu.transport.virtual.store import (
 )
 from kombu.transport.zookeeper.errors import ERRORS
 from kombu.transport.zookeeper.listing import Listing
+from kombu.transport.zookeeper.moves import Move, Moves
 from kombu.transport.zookeeper.paths import ClaimName, DelayedName, Paths
 from kombu.transport.zookeeper.session import Session
 from kombu.utils.json import dumps
+from kombu.utils.logfields import log_fields
 
 logger = logging.getLogger(__name__)
 
 #: The server refuses a request above this (``jute.maxbuffer``), less what is not the message.
 LARGEST_MESSAGE = 1_048_575 - 4_096
-
-
-class MessageTooLarge(ValueError):
-    """A message does not fit into a znode."""
 
 
 class ZookeeperStore(Store):
@@ -55,7 +54,7 @@ class ZookeeperStore(Store):
         max_length_bytes=False,
         native=frozenset({"priority", "delay", "leases"}),
     )
-    claim_window = 50
+    claim_window = 100
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -64,6 +63,8 @@ class ZookeeperStore(Store):
         self._interrupted = False
         self._listings: dict[str, Listing] = {}
         self._holdings = itertools.count()
+        self._claiming = Moves(session)
+        self._settling = Moves(session)
         self._orphans_stale = True
         self._delayed_stale = True
         self._next_due = float("inf")
@@ -111,10 +112,7 @@ class ZookeeperStore(Store):
         data = [dumps(put.message).encode() for put in puts]
         for put, text in zip(puts, data, strict=True):
             if len(text) > LARGEST_MESSAGE:
-                raise MessageTooLarge(
-                    f"message of {len(text)} bytes for queue {put.queue!r}: ZooKeeper takes "
-                    f"{LARGEST_MESSAGE} at most"
-                )
+                raise message_too_large(len(text), put.queue, LARGEST_MESSAGE, "ZooKeeper")
         with ERRORS.mapped(f"put {len(puts)} message(s)"):
             # One session's requests are carried out in order, so that they needn't be waited
             # for one by one.
@@ -168,19 +166,19 @@ class ZookeeperStore(Store):
         client, source = self.session.client, self.paths.queue(queue)
         owner = self.session.ensure_owner()
         reads = [client.get_async(f"{source}/{name}") for name in names]
-        moves: list[tuple[str, bytes, Any]] = []
+        moves: list[Move] = []
         for name, read in zip(names, reads, strict=True):
             found = self.session.outcome(read)
             if isinstance(found, Exception):
                 continue  # another consumer has it
             held_as = ClaimName(queue, name, f"{next(self._holdings):x}")
             path = f"{self.paths.claims}/{owner}/{held_as}"
-            moves.append((path, found[0], self._move(f"{source}/{name}", path, found[0])))
-        return [
-            claim
-            for path, data, move in moves
-            if moved(self.session.call(move)) and (claim := self._to_claim(queue, path, data))
-        ]
+            moves.append(Move(f"{source}/{name}", path, found[0]))
+        if not moves:
+            return []
+        ours = zip(moves, self._claiming.carry_out(moves), strict=True)
+        claims = (self._to_claim(queue, str(each.target), each.data) for each, done in ours if done)
+        return [claim for claim in claims if claim is not None]
 
     def _move(self, source: str, target: str, data: bytes) -> Any:
         transaction = self.session.client.transaction()
@@ -193,7 +191,10 @@ class ZookeeperStore(Store):
         if message is None:
             name = path.rpartition("/")[2]
             self.session.call(self._move(path, f"{self.paths.quarantine}/{name}", data))
-            logger.error("entry %s of queue %r is no message: moved to quarantine", name, queue)
+            logger.error(
+                "entry %s of queue %r is no message: moved to quarantine", name, queue,
+                extra=log_fields(queue=queue, reason="quarantined"),
+            )  # fmt: skip
             return None
         deliveries = message.pop("deliveries", 0)
         return Claim(queue, message, path, bool(message.get("redelivered")), deliveries)
@@ -204,13 +205,13 @@ class ZookeeperStore(Store):
         releases: Sequence[Claim] = (),
         rejects: Sequence[Claim] = (),
     ) -> None:
-        client = self.session.client
         with ERRORS.mapped(f"settle {len(acks) + len(releases) + len(rejects)} message(s)"):
-            pending = [client.delete_async(claim.receipt) for claim in (*acks, *rejects)]
-            pending += [
+            pending = [
                 self._give_back(claim.receipt, claim.message, claim.deliveries)
                 for claim in releases
             ]
+            if done := [Move(claim.receipt, None, b"") for claim in (*acks, *rejects)]:
+                self._settling.carry_out(done)
             for result in pending:
                 self.session.outcome(result)
         if releases:
@@ -318,8 +319,3 @@ class ZookeeperStore(Store):
 
     def close(self) -> None:
         self.session.stop()
-
-
-def moved(results: Sequence[Any]) -> bool:
-    """Whether all parts of a transaction were carried out."""
-    return not any(isinstance(result, Exception) for result in results)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import pymongo
 import pytest
 
+from kombu import Connection
 from kombu.testing.conformance.store import StoreContract, envelope
 from kombu.transport.mongodb.database import DELIVERY_ORDER, BrokerDatabase
 from kombu.transport.mongodb.options import MongoOptions
 from kombu.transport.mongodb.store import MongoStore
-from kombu.transport.mongodb.wake import Waker
+from kombu.transport.mongodb.urls import client_settings
 from kombu.transport.virtual.store import Put, QueueSpec
 from t.services.pool import Servers
 
@@ -34,7 +37,7 @@ class TestMongoStore(StoreContract):
             )
             broker = BrokerDatabase(client, database, MongoOptions(change_streams=request.param))
             broker.prepare()
-            return MongoStore(broker, Waker(broker, lambda: 0.1))
+            return MongoStore(broker, lambda: 0.1)
 
         return open_one
 
@@ -50,13 +53,45 @@ class TestMongoStore(StoreContract):
         assert [claim.message["body"] for claim in again] == ["a", "b"]
         assert all(claim.redelivered for claim in again)
 
-    def test_claiming_scans_an_index_only(
+    @pytest.mark.parametrize(
+        ("query", "order", "index"),
+        [
+            ({"queue": "q"}, DELIVERY_ORDER, "queue_1_priority_1__id_1"),  # claim, by priority
+            ({"queue": {"$in": ["q", "r"]}}, None, "queue_1_priority_1__id_1"),  # look
+            ({"held.receipt": "r"}, None, "held.receipt_1"),  # what of a claim is ours
+            ({"held.until": {"$lte": 5.0}}, None, "held.until_1"),  # sweep
+            ({"held.until": {"$gt": 5.0}}, [("held.until", 1)], "held.until_1"),  # the next one
+            ({"held.delayed": "q"}, None, "held.delayed_1"),  # delete a queue
+        ],
+    )
+    def test_an_index_serves(
+        self, stores: Callable[[], MongoStore], query: Any, order: Any, index: str
+    ) -> None:
+        """SecantusDB still sorts what the index of a claim finds; MongoDB reads it in order."""
+        store = stores()
+        for queue in ("q", "r", "s"):
+            self.put(store, queue, *map(str, range(10)))
+        cursor = store.broker.messages.find(query).limit(5)
+        explained = str((cursor.sort(order) if order else cursor).explain())
+        assert index in explained
+        assert "COLLSCAN" not in explained
+
+    def test_writes_wait_for_a_majority(self) -> None:
+        client = Connection("mongodb://127.0.0.1:1")
+        _, _, settings = client_settings(client, MongoOptions())
+        assert settings["w"] == "majority"
+        client = Connection("mongodb://127.0.0.1:1/?w=1")
+        assert "w" not in client_settings(client, MongoOptions())[2]
+
+    def test_a_deleted_queue_takes_its_delayed_messages_along(
         self, stores: Callable[[], MongoStore], queue: str
     ) -> None:
         store = stores()
-        self.put(store, queue, *map(str, range(50)))
-        cursor = store.broker.messages.find({"queue": queue}).sort(DELIVERY_ORDER).limit(5)
-        assert "COLLSCAN" not in str(cursor.explain())
+        store.put([Put(queue, envelope("later"), ready_at=time.time() + 0.2)])
+        store.put([Put("other", envelope("later"), ready_at=time.time() + 0.2)])
+        store.delete(queue)
+        assert [c.queue for c in self.claim(store, "other", 1)] == ["other"]
+        assert store.size(queue) == 0
 
     def test_a_foreign_document_is_set_aside(
         self, stores: Callable[[], MongoStore], queue: str

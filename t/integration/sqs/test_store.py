@@ -10,7 +10,8 @@ import pytest
 from kombu.testing.conformance.store import StoreContract, bodies, envelope
 from kombu.transport.SQS.clients import Clients, Credentials
 from kombu.transport.SQS.options import SQSOptions
-from kombu.transport.SQS.store import MessageTooLarge, SQSStore
+from kombu.transport.SQS.store import SQSStore
+from kombu.transport.virtual.errors import MessageTooLarge
 from kombu.transport.virtual.store import Put, QueueSpec, Store
 from t.services.pool import Servers
 

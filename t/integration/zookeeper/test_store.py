@@ -9,10 +9,11 @@ import pytest
 from kazoo.client import KazooClient
 
 from kombu.testing.conformance.store import StoreContract, envelope
+from kombu.transport.virtual.errors import MessageTooLarge
 from kombu.transport.virtual.store import Put
 from kombu.transport.zookeeper.paths import Paths
 from kombu.transport.zookeeper.session import Session
-from kombu.transport.zookeeper.store import LARGEST_MESSAGE, MessageTooLarge, ZookeeperStore
+from kombu.transport.zookeeper.store import LARGEST_MESSAGE, ZookeeperStore
 from t.services.pool import Servers
 
 OpenStore = Callable[[], ZookeeperStore]

@@ -26,8 +26,12 @@ def test_message_names_extra_and_module() -> None:
         ("mongodb://", "pymongo", "mongodb"),
         ("zookeeper://", "kazoo", "zookeeper"),
         ("sqs://", "boto3", "sqs"),
+        ("qpid://h", "proton", "qpid"),
+        ("azureservicebus://p:k@n", "azure.servicebus", "azureservicebus"),
+        ("azurestoragequeues://k@http://h/a", "azure.storage.queue", "azurestoragequeues"),
         ("etcd://", "h11", "etcd"),
         ("consul://", "urllib3", "consul"),
+        ("slmq://", "urllib3", "slmq"),
     ],
 )
 def test_each_transport_says_what_to_install(url: str, client: str, extra: str) -> None:

@@ -1,0 +1,103 @@
+"""Long polls in the background, without a server: what is asked for, and when."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from kombu.transport.polling import MOST_POLLS, LongPolls
+from kombu.transport.virtual.store import Claim
+
+
+def claim(queue: str) -> Claim:
+    return Claim(queue, {"body": "x"}, None)
+
+
+class Server:
+    """Answers polls when told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+        self.answers: dict[str, list[Claim]] = {}
+        self.open = threading.Event()
+        self.open.set()
+        self.returned: list[Claim] = []
+        self.answered = 0
+
+    def receive(self, queue: str, limit: int, wait: int) -> list[Claim]:
+        self.asked.append((queue, wait))
+        self.open.wait(10)
+        self.answered += 1
+        return self.answers.pop(queue, [])
+
+
+def until(condition: Any) -> None:
+    end = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def polls(server: Server) -> Any:
+    polls = LongPolls(server.receive, 10, 5, 10, server.returned.extend)
+    yield polls
+    polls.close()
+
+
+def test_polls_grow_while_nothing_comes(server: Server, polls: LongPolls) -> None:
+    until(lambda: polls.start(["q"], 1, wait_seconds=1) or len(server.asked) == 6)
+    assert [wait for _, wait in server.asked] == [1, 2, 4, 8, 10, 10]
+    server.answers["q"] = [claim("q")]
+    assert polls.wait(["q"], 1, timeout=5)
+    assert len(polls.take("q", 1)) == 1
+    server.asked.clear()
+    until(lambda: polls.start(["q"], 1, wait_seconds=1) or server.asked)
+    assert server.asked[0] == ("q", 1)
+
+
+def test_what_comes_after_closing_is_given_back(server: Server, polls: LongPolls) -> None:
+    server.open.clear()
+    server.answers["q"] = [claim("q")]
+    polls.start(["q"], 1)
+    until(lambda: server.asked)
+    polls.close()
+    server.open.set()
+    until(lambda: server.returned)
+    assert polls.take("q", 1) == []
+
+
+def test_more_queues_than_workers_have_their_turn(server: Server, polls: LongPolls) -> None:
+    names = [f"q{number}" for number in range(3 * MOST_POLLS)]
+    polls.start(names, 1)
+    until(lambda: server.answered == len(names))
+    assert {name for name, _ in server.asked} == set(names)
+    server.open.clear()
+    server.asked.clear()
+    some = set(names[:MOST_POLLS])  # none of the workers is taken for idle while it is not
+    until(lambda: polls.start(sorted(some), 1) or {name for name, _ in server.asked} == some)
+    server.open.set()
+
+
+def test_a_poll_under_way_keeps_no_process() -> None:
+    script = """
+        import time
+        from kombu.transport.polling import LongPolls
+        polls = LongPolls(lambda *_: time.sleep(30) or [], 10, 5, 10, print)
+        polls.start(["q"], 1)
+        polls.close()
+    """
+    begun = time.monotonic()
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=20)
+    assert time.monotonic() - begun < 15
