@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from kombu import Connection, Consumer, Producer, Queue
+from kombu.exceptions import OperationalError
 
 #: Seconds within which what needs no waiting must have happened.
 PROMPT = 5.0
@@ -110,6 +111,11 @@ def take(channel: Any, queue: str, count: int, limit: float = PROMPT) -> list[An
 def payloads(messages: list[Any]) -> list[Any]:
     """What is in them."""
     return [message.payload for message in messages]
+
+
+def lost(connection: Any) -> tuple[type[BaseException], ...]:
+    """What a lost connection, or an answer that did not come in time, is raised as."""
+    return (*connection.connection_errors, OperationalError, TimeoutError)
 
 
 def _hold(url: str, options: dict[str, Any], name: str) -> None:

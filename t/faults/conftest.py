@@ -17,6 +17,7 @@ import pytest
 
 import kombu
 from t.faults.broker import Broker
+from t.faults.relay import Relay
 
 #: Options that keep tests on SQS short, in words of both packages.
 SQS = {"region": "us-east-1", "wait_time_seconds": 1, "visibility_timeout": 3}
@@ -120,6 +121,21 @@ def amqp(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """RabbitMQ; tests that take it are marked ``server("rabbitmq")``."""
     with _broker("amqp", request, {}) as broker:
         yield broker
+
+
+@pytest.fixture
+def queue(amqp: Broker) -> Iterator[str]:
+    """A queue of RabbitMQ, deleted in the end."""
+    name = amqp.queue(amqp.connection().channel())
+    yield name
+    amqp.connection().channel().queue_delete(name)
+
+
+@pytest.fixture
+def relay(amqp: Broker) -> Iterator[Relay]:
+    """A way to RabbitMQ that can be made to fail."""
+    with Relay(amqp.url) as relay:
+        yield relay
 
 
 @pytest.fixture

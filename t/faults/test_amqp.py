@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from kombu import Connection, Producer, Queue
-from kombu.exceptions import OperationalError
 from kombu.mixins import ConsumerMixin
-from t.faults.broker import Broker, consume, drain, payloads, take
+from t.faults.broker import Broker, consume, drain, lost, payloads, take
 from t.faults.relay import Relay
 
 pytestmark = pytest.mark.server("rabbitmq")
-
-
-@pytest.fixture
-def relay(amqp: Broker) -> Iterator[Relay]:
-    with Relay(amqp.url) as relay:
-        yield relay
-
-
-@pytest.fixture
-def queue(amqp: Broker) -> Iterator[str]:
-    """A queue that is deleted in the end."""
-    channel = amqp.connection().channel()
-    name = amqp.queue(channel)
-    yield name
-    channel.queue_delete(name)
-
-
-def lost(connection: Any) -> tuple[type[BaseException], ...]:
-    return (*connection.connection_errors, OperationalError, TimeoutError)
 
 
 @pytest.mark.fault(31)
@@ -138,23 +118,50 @@ def test_drain_events_timeout_holds_with_heartbeats(amqp: Broker, queue: str) ->
         assert 2.9 < time.monotonic() - begin < 4
 
 
+@pytest.mark.fault("kombu#621")
+@pytest.mark.timeout(20, func_only=True)
+def test_waiting_for_messages_keeps_the_connection(amqp: Broker, queue: str) -> None:
+    with Connection(amqp.url, heartbeat=1) as connection:
+        _, got = consume(connection.channel(), queue)
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=4)
+        amqp.put(amqp.connection().channel(), queue, "x")
+        drain(connection, lambda: got)
+        assert payloads(got) == ["x"]
+
+
+def plain(env: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    return env["RABBITMQ_URL"], {}
+
+
+def tls(env: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    files = {"ca_certs": "CA", "certfile": "CERT", "keyfile": "KEY"}
+    options = {name: env[f"RABBITMQ_TLS_{which}"] for name, which in files.items()}
+    url = env["RABBITMQ_TLS_URL"].replace("localhost", "127.0.0.1")
+    return url, {**options, "server_hostname": "localhost"}
+
+
 @pytest.mark.fault("kombu#1820", "kombu#1871")
-@pytest.mark.timeout(15, func_only=True)
+@pytest.mark.timeout(20, func_only=True)
+@pytest.mark.parametrize("link", [plain, tls])
 def test_drain_events_timeout_holds_in_the_middle_of_a_frame(
-    amqp: Broker, relay: Relay, queue: str
+    amqp: Broker, servers: Any, queue: str, link: Callable[..., Any]
 ) -> None:
-    # Green there without TLS.
-    connection = Connection(relay.url)
-    _, got = consume(connection.channel(), queue)
-    with pytest.raises(TimeoutError):
-        connection.drain_events(timeout=0.2)
-    relay.mute_after(20_000)
-    amqp.put(amqp.connection().channel(), queue, "x" * 100_000)
-    begin = time.monotonic()
-    with pytest.raises(TimeoutError):
-        connection.drain_events(timeout=1)
-    assert time.monotonic() - begin < 3
-    assert got == []
+    # Green there.
+    url, ssl = link(servers.env("rabbitmq"))
+    with Relay(url) as relay:
+        connection = Connection(relay.url, ssl=ssl)
+        _, got = consume(connection.channel(), queue)
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=0.2)
+        relay.mute_after(40_000)
+        amqp.put(amqp.connection().channel(), queue, "x" * 100_000)
+        begin = time.monotonic()
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=1)
+        assert time.monotonic() - begin < 3
+        assert got == []
+        connection.collect()
 
 
 @pytest.mark.fault(16, "kombu#1463")

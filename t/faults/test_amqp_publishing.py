@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from kombu import Connection, Consumer, Exchange, Producer, Queue
-from kombu.exceptions import OperationalError
 from kombu.pools import producers
 from kombu.transport.native_delayed_delivery import (
     bind_queue_to_native_delayed_delivery_exchange,
@@ -21,31 +20,12 @@ from kombu.transport.native_delayed_delivery import (
     declare_native_delayed_delivery_exchanges_and_queues,
     level_name,
 )
-from t.faults.broker import Broker, consume, drain, payloads, take
+from t.faults.broker import Broker, drain, lost, payloads, take
 from t.faults.relay import Relay
 
 pytestmark = pytest.mark.server("rabbitmq")
 
 POLICY = {"max_retries": 1, "interval_start": 0.01, "interval_step": 0, "interval_max": 0.01}
-
-
-def lost(connection: Any) -> tuple[type[BaseException], ...]:
-    return (*connection.connection_errors, OperationalError, TimeoutError)
-
-
-@pytest.fixture
-def queue(amqp: Broker) -> Iterator[str]:
-    """A queue that is deleted in the end."""
-    channel = amqp.connection().channel()
-    name = amqp.queue(channel)
-    yield name
-    amqp.connection().channel().queue_delete(name)
-
-
-@pytest.fixture
-def relay(amqp: Broker) -> Iterator[Relay]:
-    with Relay(amqp.url) as relay:
-        yield relay
 
 
 def within(seconds: float, connection: Any, publish: Any) -> None:
@@ -151,48 +131,6 @@ def test_publishing_goes_on_by_the_alternate(amqp: Broker, relay: Relay, queue: 
         time.sleep(0.1)
     assert set(payloads(take(amqp.connection().channel(), queue, 3))) == {"first", "second"}
     connection.release()
-
-
-# ---- heartbeats
-
-
-@pytest.mark.fault("kombu#621")
-@pytest.mark.timeout(20, func_only=True)
-def test_waiting_for_messages_keeps_the_connection(amqp: Broker, queue: str) -> None:
-    with Connection(amqp.url, heartbeat=1) as connection:
-        _, got = consume(connection.channel(), queue)
-        with pytest.raises(TimeoutError):
-            connection.drain_events(timeout=4)
-        amqp.put(amqp.connection().channel(), queue, "x")
-        drain(connection, lambda: got)
-        assert payloads(got) == ["x"]
-
-
-@pytest.mark.fault("kombu#1820", "kombu#1871")
-@pytest.mark.timeout(20, func_only=True)
-def test_drain_events_timeout_holds_in_the_middle_of_a_frame_under_tls(
-    amqp: Broker, servers: Any, queue: str
-) -> None:
-    # Green there.
-    env = servers.env("rabbitmq")
-    tls = {
-        "ca_certs": env["RABBITMQ_TLS_CA"],
-        "certfile": env["RABBITMQ_TLS_CERT"],
-        "keyfile": env["RABBITMQ_TLS_KEY"],
-        "server_hostname": "localhost",
-    }
-    with Relay(env["RABBITMQ_TLS_URL"].replace("localhost", "127.0.0.1")) as relay:
-        connection = Connection(relay.url, ssl=tls)
-        _, got = consume(connection.channel(), queue)
-        with pytest.raises(TimeoutError):
-            connection.drain_events(timeout=0.2)
-        relay.mute_after(40_000)
-        amqp.put(amqp.connection().channel(), queue, "x" * 100_000)
-        begin = time.monotonic()
-        with pytest.raises(TimeoutError):
-            connection.drain_events(timeout=1)
-        assert time.monotonic() - begin < 3
-        assert got == []
 
 
 # ---- delays

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -309,15 +310,11 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
             ConnectionForced: the broker's heartbeats are missing.
         """
         now = monotonic()
-        link = self._usable_link()
-        if now - self._looked_at < _LOOK_INTERVAL and not link.has_frame:
+        if now - self._looked_at < _LOOK_INTERVAL and not self._usable_link().has_frame:
             return
         self._looked_at = now
-        try:
+        with suppress(TimeoutError):
             self.drain_events(timeout=0)
-        except TimeoutError:
-            if self.heartbeat:
-                self._check_silence(link)
 
     def _usable_link(self) -> Any:
         link = self._transport

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import weakref
 from time import monotonic
@@ -39,9 +40,9 @@ class Heartbeats:
         raise NotImplementedError
 
     def _fill(self, link: Any, timeout: float | None) -> None:
-        """Receive bytes; keeps the heartbeats going while nothing comes."""
+        """Receive bytes; keeps the heartbeats going, whether something comes or nothing."""
         interval = self.heartbeat
-        if not interval or timeout == 0:
+        if not interval:
             link.fill(timeout)
             return
         deadline = None if timeout is None else monotonic() + timeout
@@ -53,11 +54,25 @@ class Heartbeats:
                 link.fill(pause if left is None else min(left, pause))
             except TimeoutError:
                 self._check_silence(link)
+                self._beat(link, deadline)
                 if deadline is not None and monotonic() >= deadline:
                     raise
-                self.send_heartbeat_if_due()
             else:
+                # What comes may be the broker's heartbeats, always a little before ours.
+                self._beat(link, deadline)
                 return
+
+    def _beat(self, link: Any, deadline: float | None) -> None:
+        """Send a heartbeat if one is due and goes out in time."""
+        try:
+            with link.having_timeout(remaining(deadline)):
+                self.send_heartbeat_if_due()
+        except TimeoutError as exc:
+            # There is no room for it now. If the link is dead, the silence will tell.
+            if not link.connected:
+                raise ConnectionAbortedError(
+                    errno.ECONNABORTED, "a heartbeat could not be sent"
+                ) from exc
 
     def _check_silence(self, link: Any) -> None:
         silent = monotonic() - link.last_received

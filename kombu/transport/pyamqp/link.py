@@ -142,6 +142,8 @@ class LinkMixin:
             TimeoutError: nothing arrived in time.
             OSError: the connection is lost.
         """
+        if self.sock is None:
+            raise ConnectionResetError(errno.ECONNRESET, "Socket closed")
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             data = self._receive()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 from amqp.exceptions import ConnectionForced, RecoverableConnectionError
@@ -207,6 +208,59 @@ class TestHeartbeats:
         with pytest.raises(TimeoutError):
             connection.drain_events(timeout=4)
         assert connection.default_channel.queue_declare("", exclusive=True)
+
+    @pytest.mark.parametrize("timeout", [0, 0.1])
+    def test_looking_often_keeps_the_connection_alive(self, connect, timeout):
+        connection = connect(heartbeat=1)
+        connection.connect()
+        ends = time.monotonic() + 4
+        while time.monotonic() < ends:
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=timeout)
+            time.sleep(0.02)
+        assert connection.default_channel.queue_declare("", exclusive=True)
+
+    def test_receiving_without_a_pause_keeps_the_connection_alive(self, connect, queue_of):
+        queue = queue_of()
+        producer = connect().Producer()
+        connection = connect(heartbeat=1)
+        received = []
+        connection.default_channel.basic_consume(queue, callback=received.append, no_ack=True)
+        over = threading.Event()
+
+        def publish():
+            while not over.wait(0.05):
+                producer.publish("x", routing_key=queue)
+
+        publishing = threading.Thread(target=publish)
+        publishing.start()
+        try:
+            ends = time.monotonic() + 4
+            while time.monotonic() < ends:
+                connection.drain_events(timeout=5)
+        finally:
+            over.set()
+            publishing.join()
+        assert len(received) > 20
+        assert connection.channel().queue_declare("", exclusive=True)
+
+    def test_a_heartbeat_that_does_not_go_out_holds_up_nobody(self, connect, proxy):
+        connection = connect(proxy.url, heartbeat=1)
+        connection.connect()
+        with suppress(TimeoutError):
+            connection.drain_events(timeout=0)  # from now on it knows that nothing is sent
+        proxy.set(freeze=True)
+        due = time.monotonic() + 0.6
+        while time.monotonic() < due:  # all buffers on the way fill up
+            with suppress(BlockingIOError):
+                while True:
+                    connection.connection.sock.send(bytes(100_000))
+            time.sleep(0.05)
+        for timeout in (0, 0.2):
+            with within(timeout + 0.4), pytest.raises(TimeoutError):
+                connection.drain_events(timeout=timeout)
+        with within(3), pytest.raises(connection.recoverable_connection_errors):
+            connection.drain_events()
 
     def test_a_busy_application_with_auto_heartbeat(self, connect):
         connection = connect(heartbeat=1, transport_options={"auto_heartbeat": True})

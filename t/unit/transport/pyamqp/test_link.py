@@ -165,6 +165,8 @@ class TestWriting:
         peer.link.close()
         with pytest.raises(ConnectionError):
             peer.link.write(b"x")
+        with pytest.raises(ConnectionError):
+            peer.link.fill(1)
 
 
 class GivenUp:
