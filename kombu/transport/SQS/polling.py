@@ -90,7 +90,7 @@ class LongPolls:
         return claims
 
     def was_just_empty(self, queue: str) -> bool:
-        """Whether a poll for it came back empty a moment ago or is still under way."""
+        """Whether a poll for it is under way or brought less than it could a moment ago."""
         with self._condition:
             return (
                 queue in self._polling or time.monotonic() - self._empty_at.get(queue, -1e9) < 0.5
@@ -154,8 +154,9 @@ class LongPolls:
                 self._arrived.setdefault(queue, deque()).extend((now, each) for each in claims)
                 self._lengths.pop(queue, None)
             else:
-                self._empty_at[queue] = now
                 self._lengths[queue] = wait
+            if len(claims) < limit:
+                self._empty_at[queue] = now
             if error is not None:
                 self._error = error
             self._condition.notify_all()
