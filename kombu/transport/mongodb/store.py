@@ -71,7 +71,8 @@ class MongoStore(Store):
         self.broker = broker
         #: Ends of leases and delays.
         self._endings = Sweep()
-        self.waker = Waker(ChangeStream(broker, polling_interval), self._endings)
+        stream = ChangeStream(broker, polling_interval, self._endings)
+        self.waker = Waker(stream, self._endings)
         self.lease: float = broker.options.lease
         self.owner = f"{os.getpid()}-{uuid4().hex[:12]}"
         self.fanout: Fanout | None = None

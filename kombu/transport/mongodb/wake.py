@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
 from kombu.transport.mongodb.database import BrokerDatabase
 from kombu.transport.mongodb.errors import ERRORS
+from kombu.transport.sweeping import Sweep
 from kombu.transport.waking import Source
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ _PIPELINE: list[Any] = [
             ]
         }
     },
-    {"$project": {"_id": 1, "operationType": 1}},
+    {"$project": {"_id": 1, "operationType": 1, "fullDocument.held.until": 1}},
 ]
 
 
@@ -35,11 +36,15 @@ class ChangeStream(Source):
     Arguments:
         polling_interval: asked before each look, seconds; the longest pause where the server
             can't tell us, or while its stream is interrupted.
+        endings: told of messages that others delayed.
     """
 
-    def __init__(self, broker: BrokerDatabase, polling_interval: Callable[[], float]) -> None:
+    def __init__(
+        self, broker: BrokerDatabase, polling_interval: Callable[[], float], endings: Sweep
+    ) -> None:
         self.broker = broker
         self.polling_interval = polling_interval
+        self.endings = endings
         self._refused = not broker.options.change_streams
         self._streaming = False
         self._follower: threading.Thread | None = None
@@ -60,9 +65,14 @@ class ChangeStream(Source):
     def look(self, queues: Sequence[str]) -> bool:
         if self._streaming:
             return False  # it rings
+        messages = self.broker.messages
         with ERRORS.mapped("look for messages"):
-            waiting = self.broker.messages.find_one({"queue": {"$in": list(queues)}}, {"_id": 1})
-        return waiting is not None
+            if messages.find_one({"queue": {"$in": list(queues)}}, {"_id": 1}) is not None:
+                return True
+            overdue = messages.find_one({"held.until": {"$lte": self.broker.now()}}, {"_id": 1})
+        if overdue is not None:
+            self.endings.within(0)
+        return overdue is not None
 
     def _follow(self) -> None:
         while not self._closed.is_set():
@@ -72,8 +82,8 @@ class ChangeStream(Source):
                 ) as stream:
                     self._set_streaming(True)
                     while stream.alive and not self._closed.is_set():
-                        if stream.try_next() is not None:
-                            self.ring()
+                        if (change := stream.try_next()) is not None:
+                            self._heard(change)
             except OperationFailure as exc:
                 self._refused = True
                 logger.info("no change streams on this server, polling instead: %s", exc)
@@ -84,6 +94,13 @@ class ChangeStream(Source):
             finally:
                 self._set_streaming(False)
             self._closed.wait(min(self.polling_interval(), 1.0))
+
+    def _heard(self, change: Mapping[str, Any]) -> None:
+        until = change.get("fullDocument", {}).get("held", {}).get("until")
+        if until is None:
+            self.ring()
+        else:
+            self.endings.within(until - self.broker.now())
 
     def _set_streaming(self, streaming: bool) -> None:
         self._streaming = streaming
