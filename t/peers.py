@@ -12,7 +12,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = "kombu==5.7.0"
 CACHE = Path(os.environ.get("KOMBU_PEERS") or Path.home() / ".cache" / "kombu-peers")
-CLIENTS = ("redis", "boto3", "pymongo", "kazoo", "sqlalchemy", "pyyaml", "msgpack", "celery==5.7.0")
+CLIENTS = (
+    "redis",
+    "boto3",
+    "pymongo",
+    "kazoo",
+    "h11",
+    "python-consul2",
+    "python-etcd",
+    "sqlalchemy",
+    "pyyaml",
+    "msgpack",
+    "celery==5.7.0",
+)
 
 
 def _python(folder: Path) -> str:

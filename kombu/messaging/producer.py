@@ -325,9 +325,7 @@ class Producer:
             return self._publish_hooked(
                 hooks, message, where, declare, retry, retry_policy, timeout
             )
-        if not retry and retry_policy is None and timeout is None:
-            return self._send(self.channel, message, where, declare, _NO_LIMIT, None)
-        return self._send_within(message, where, declare, retry, retry_policy, timeout)
+        return self._publish(message, where, declare, retry, retry_policy, timeout)
 
     def _publish_hooked(
         self,
@@ -343,15 +341,12 @@ class Producer:
         exchange, routing_key, mandatory, immediate, confirm_timeout = where
         batched = self._local.pending is not None
         client = self.__connection__ or self._client
-        plain = not retry and retry_policy is None and timeout is None
 
         def send(event: Publishing) -> Any:
             encoded = (event.body, event.content_type, event.content_encoding)
             message = (encoded, event.priority, event.headers, event.properties)
             where = (event.exchange, event.routing_key, mandatory, immediate, confirm_timeout)
-            if plain:
-                return self._send(self.channel, message, where, declare, _NO_LIMIT, None)
-            return self._send_within(message, where, declare, retry, retry_policy, timeout)
+            return self._publish(message, where, declare, retry, retry_policy, timeout)
 
         publishing = Publishing(
             body, content_type, content_encoding, exchange, routing_key, headers, properties,
@@ -359,7 +354,7 @@ class Producer:
         )  # fmt: skip
         return hooks(publishing, send)
 
-    def _send_within(
+    def _publish(
         self,
         message: _Message,
         where: _Where,
@@ -368,7 +363,9 @@ class Producer:
         retry_policy: Mapping[str, Any] | None,
         timeout: float | None,
     ) -> Any:
-        """Send within limits of time and retries."""
+        """Send within limits of time and retries; tests of applications replace this."""
+        if not retry and retry_policy is None and timeout is None:
+            return self._send(self.channel, message, where, declare, _NO_LIMIT, None)
         deadline = Deadline(timeout)
         policy = dict(retry_policy or {}) if retry else None
 

@@ -37,6 +37,11 @@ class ErrorTable:
         self.rows = tuple(rows)
 
     @property
+    def errors(self) -> tuple[type[BaseException], ...]:
+        """The driver's exceptions, of all rows."""
+        return tuple(row.error for row in self.rows)
+
+    @property
     def connection_errors(self) -> tuple[type[BaseException], ...]:
         """Raised when the connection is of no use any more."""
         return (AMQPConnectionError, *self._select("connection"))
@@ -79,7 +84,7 @@ class ErrorTable:
             yield
         except (AMQPConnectionError, AMQPChannelError):
             raise
-        except tuple(row.error for row in self.rows) as exc:
+        except self.errors as exc:
             raise self.translate(exc, doing) from exc
 
     def translate(self, exc: BaseException, doing: str) -> Exception:

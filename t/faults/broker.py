@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -107,3 +110,20 @@ def take(channel: Any, queue: str, count: int, limit: float = PROMPT) -> list[An
 def payloads(messages: list[Any]) -> list[Any]:
     """What is in them."""
     return [message.payload for message in messages]
+
+
+def _hold(url: str, options: dict[str, Any], name: str) -> None:
+    client = Connection(url, transport_options=options)
+    _, got = consume(client.channel(), name)
+    drain(client, lambda: got, limit=20)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_holding(broker: Broker, queue: str) -> None:
+    """Let another process take a message of a queue, and kill it while it holds that."""
+    process = multiprocessing.get_context("spawn").Process(
+        target=_hold, args=(broker.url, broker.options, queue)
+    )
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL

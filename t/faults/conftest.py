@@ -56,6 +56,10 @@ def _broker(kind: str, request: pytest.FixtureRequest, options: dict[str, Any]) 
         environment = request.getfixturevalue("servers").env("sqs")
         own = {"endpoint_url": environment["SQS_ENDPOINT"], "is_secure": False, **SQS}
         return Broker(environment["SQS_URL"], {**options, **own})
+    if kind in ("etcd", "consul"):
+        url = request.getfixturevalue("servers").env(kind)[f"{kind.upper()}_URL"]
+        # The published package doesn't know the option, and takes any.
+        return Broker(url, {**options, "lease": 2})
     if kind == "filesystem":
         folder: Path = request.getfixturevalue("tmp_path")
         for name in ("messages", "control"):
@@ -89,6 +93,18 @@ def virtual(request: pytest.FixtureRequest, options: dict[str, Any]) -> Iterator
 def folders(request: pytest.FixtureRequest, options: dict[str, Any]) -> Iterator[Broker]:
     """A broker made of folders."""
     with _broker("filesystem", request, options) as broker:
+        yield broker
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("etcd", marks=pytest.mark.server("etcd")),
+        pytest.param("consul", marks=pytest.mark.server("consul")),
+    ]
+)
+def keyvalue(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """A broker in a key-value server: each in turn."""
+    with _broker(request.param, request, {}) as broker:
         yield broker
 
 

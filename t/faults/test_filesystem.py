@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-from typing import Any
-
 import pytest
 
-from kombu import Connection
-from t.faults.broker import Broker, consume, drain, payloads, take
-
-
-def hold(url: str, options: dict[str, Any], name: str) -> None:
-    """Take a message and die with it."""
-    client = Connection(url, transport_options=options)
-    _, got = consume(client.channel(), name)
-    drain(client, lambda: got, limit=20)
-    os.kill(os.getpid(), signal.SIGKILL)
+from t.faults.broker import Broker, die_holding, payloads, take
 
 
 @pytest.mark.fault(13)
@@ -26,12 +12,7 @@ def test_what_a_killed_consumer_held_comes_back(folders: Broker) -> None:
     client = folders.connection()
     channel = client.channel()
     name = folders.queue(channel, "x")
-    process = multiprocessing.get_context("spawn").Process(
-        target=hold, args=(folders.url, folders.options, name)
-    )
-    process.start()
-    process.join(30)
-    assert process.exitcode == -signal.SIGKILL
+    die_holding(folders, name)
     assert payloads(take(channel, name, 1)) == ["x"]
 
 

@@ -18,7 +18,7 @@ from t.services.pool import Servers
 
 @pytest.fixture(scope="session")
 def interpreter() -> str:
-    return published_python("python-etcd", "python-consul2")
+    return published_python()
 
 
 ETCD = pytest.param("etcd", marks=pytest.mark.server("etcd"))

@@ -11,11 +11,12 @@ from kombu.transport import base, virtual
 from kombu.transport.clients import load_client
 from kombu.transport.features import Features
 from kombu.transport.options import shown_by
-from kombu.transport.virtual.store import Store
+from kombu.transport.virtual.store import Fanout, Store
 
 urllib3 = load_client("urllib3", "slmq", "SLMQ")
 
 from kombu.transport.SLMQ.client import ERRORS, Account  # noqa: E402
+from kombu.transport.SLMQ.fanout import TopicFanout  # noqa: E402
 from kombu.transport.SLMQ.options import SLMQOptions  # noqa: E402
 from kombu.transport.SLMQ.store import SLMQStore  # noqa: E402
 
@@ -28,6 +29,7 @@ class Channel(virtual.Channel):
         args: the transport.
     """
 
+    supports_fanout = True
     default_visibility_timeout = 1800
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -58,6 +60,11 @@ class Transport(virtual.Transport):
             account = Account.of(self.client, self.options)
             account.log_in()
         return SLMQStore(account, self.options, lambda: self.polling_interval or 1.0)
+
+    def create_fanout(self, store: Store) -> Fanout:
+        """The account's topics."""
+        assert isinstance(store, SLMQStore)
+        return TopicFanout(store.account, store.options)
 
     def driver_version(self) -> str:
         """Version of urllib3, by which the API is spoken to."""

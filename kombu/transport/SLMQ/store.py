@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kombu.transport.errors import ErrorRow
 from kombu.transport.features import Features
 from kombu.transport.SLMQ.client import ERRORS, Account, queue_name
 from kombu.transport.SLMQ.options import SLMQOptions
@@ -27,10 +26,6 @@ logger = logging.getLogger(__name__)
 
 #: Messages that one request pops.
 _POPPED = 100
-
-
-def _errors(rows: Sequence[ErrorRow]) -> tuple[type[BaseException], ...]:
-    return tuple(row.error for row in rows)
 
 
 class SLMQStore(Store):
@@ -113,7 +108,7 @@ class SLMQStore(Store):
             for index, put in enumerate(puts):
                 try:
                     self._put(put)
-                except _errors(ERRORS.rows) as exc:
+                except ERRORS.errors as exc:
                     if index == 0:
                         raise
                     raise PartialPutError(dict.fromkeys(range(index, len(puts)), exc)) from exc

@@ -14,8 +14,8 @@ urllib3 = load_client("urllib3", "consul", "consul")
 load_client("h11", "consul", "consul")
 
 from kombu.transport.consul.client import ConsulKeys, LockError  # noqa: E402
-from kombu.transport.consul.options import ConsulOptions  # noqa: E402
 from kombu.transport.http import Server  # noqa: E402
+from kombu.transport.keyvalue.options import KeyValueOptions  # noqa: E402
 from kombu.transport.keyvalue.port import KeyValue  # noqa: E402
 from kombu.transport.keyvalue.store import KeyValueStore  # noqa: E402
 from kombu.transport.keyvalue.transport import KeyValueTransport  # noqa: E402
@@ -25,7 +25,7 @@ __all__ = ("DEFAULT_PORT", "Channel", "LockError", "Transport")
 DEFAULT_PORT = 8500
 
 
-@shown_by(ConsulOptions, "body_encoding", "deadletter_queue")
+@shown_by(KeyValueOptions, "body_encoding", "deadletter_queue")
 class Channel(virtual.Channel):
     """A channel of a broker in Consul.
 
@@ -45,7 +45,6 @@ class Transport(KeyValueTransport):
     """
 
     Channel = Channel
-    Options = ConsulOptions
     polling_interval = 1.0
     default_port = DEFAULT_PORT
     driver_type = "consul"
@@ -63,8 +62,7 @@ class Transport(KeyValueTransport):
 
     def open_keys(self, server: Server) -> KeyValue:
         """The agent's key/value store."""
-        assert isinstance(self.options, ConsulOptions)
-        keys = ConsulKeys(server, self.options.lease)
+        keys = ConsulKeys(server, self.settings.lease)
         keys.probe()
         return keys
 

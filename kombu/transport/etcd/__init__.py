@@ -15,8 +15,8 @@ urllib3 = load_client("urllib3", "etcd", "etcd")
 load_client("h11", "etcd", "etcd")
 
 from kombu.transport.etcd.client import EtcdKeys  # noqa: E402
-from kombu.transport.etcd.options import EtcdOptions  # noqa: E402
 from kombu.transport.http import Server  # noqa: E402
+from kombu.transport.keyvalue.options import KeyValueOptions  # noqa: E402
 from kombu.transport.keyvalue.port import KeyValue  # noqa: E402
 from kombu.transport.keyvalue.store import KeyValueStore  # noqa: E402
 from kombu.transport.keyvalue.transport import KeyValueTransport  # noqa: E402
@@ -24,7 +24,7 @@ from kombu.transport.keyvalue.transport import KeyValueTransport  # noqa: E402
 DEFAULT_PORT = 2379
 
 
-@shown_by(EtcdOptions, "body_encoding", "deadletter_queue")
+@shown_by(KeyValueOptions, "body_encoding", "deadletter_queue")
 class Channel(virtual.Channel):
     """A channel of a broker in etcd.
 
@@ -44,7 +44,6 @@ class Transport(KeyValueTransport):
     """
 
     Channel = Channel
-    Options = EtcdOptions
     polling_interval = 3
     default_port = DEFAULT_PORT
     driver_type = "etcd"

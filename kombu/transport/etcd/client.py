@@ -6,6 +6,7 @@ these, so that messages put by the one are not seen by the other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -161,7 +162,7 @@ class EtcdKeys(KeyValue):
     # ---- owners
 
     def open_owner(self, key: str, lease: float) -> Any:
-        seconds = max(round(lease), 1)
+        seconds = max(math.ceil(lease), 1)
         self._ask("PUT", key, {"value": "", "ttl": seconds}, prevExist="false")
         return key, seconds
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from kombu.transport.keyvalue.layout import CLAIMS
+from kombu.transport.keyvalue.layout import CLAIMS, DelayedName
 from kombu.transport.keyvalue.owner import Owner
 from kombu.transport.keyvalue.port import KeyValue, Stored
 from kombu.transport.virtual.store import Envelope
@@ -24,8 +26,8 @@ class Held(NamedTuple):
     """One message in a record.
 
     Arguments:
-        name: of its key in the queue; a name of our own where it never had one.
-        order: ``None``: it goes behind all others when it is put (back) into its queue.
+        name: of its key in the queue, or among delayed messages.
+        order: ``None``: it was delayed, and goes behind all others in its queue.
     """
 
     name: str
@@ -73,25 +75,43 @@ class Claims:
         self.keys = keys
         self.owner = owner
         self._numbers = itertools.count()
+        self._unsure: deque[Holding] = deque()
+
+    @contextmanager
+    def watched(self, holding: Holding) -> Iterator[None]:
+        """Do something with a record; if that fails half way, :meth:`recover` tidies up."""
+        try:
+            yield
+        except BaseException:
+            self._unsure.append(holding)
+            raise
+
+    def recover(self) -> int:
+        """Give back what records hold that were made or emptied half way; how many messages."""
+        count = 0
+        while self._unsure:
+            holding = self._unsure.popleft()
+            with self.watched(holding), holding.lock:
+                found = self.keys.read(holding.key)
+                if found is not None:
+                    left = Holding.parse(holding.key, found)
+                    holding.held, holding.version = left.held, left.version
+                    count += self._give_back_all(holding)
+        return count
+
+    def _give_back_all(self, holding: Holding) -> int:
+        held = list(holding.held.values())
+        self.give_back(holding, held, touch=True)
+        self.drop(holding, [each.name for each in held])
+        return len(held)
 
     def record(self, queue: str, held: Iterable[Held]) -> Holding:
         """Write a record of messages that are about to be taken."""
         key = f"{CLAIMS}/{self.owner.ensure()}/{next(self._numbers):x}"
         holding = Holding(key, queue, held)
-        holding.version = self.keys.swap(key, holding.dump(), 0) or 0
+        with self.watched(holding):
+            holding.version = self.keys.swap(key, holding.dump(), 0) or 0
         return holding
-
-    def secure(self, holding: Holding) -> Holding:
-        """The holding, on record under a living owner whatever happened since it was written.
-
-        To be called when its messages are out of their queue: in a process that was
-        suspended meanwhile, others may have taken the record for a dead owner's.
-        """
-        if self.owner.is_certain or not holding.held:
-            return holding
-        if self.owner.renew() and self.keys.read(holding.key) is not None:
-            return holding
-        return self.record(holding.queue, holding.held.values())
 
     def drop(self, holding: Holding, names: Iterable[str]) -> bool:
         """Take messages off the record; ``False`` when it isn't this owner's any more.
@@ -112,9 +132,7 @@ class Claims:
         return False
 
     def is_ours(self, holding: Holding) -> bool:
-        """Whether nobody else can have taken the record over."""
-        if not self.owner.is_certain and not self.owner.renew():
-            return False
+        """Whether nobody else can have taken the record over, nor can for half a lease."""
         return holding.key.startswith(f"{CLAIMS}/{self.owner.ensure()}/")
 
     def _store(self, holding: Holding) -> bool:
@@ -138,7 +156,8 @@ class Claims:
         for each in held:
             text = dumps(each.given_back())
             if each.order is None:
-                self.keys.append(queue, [text])
+                if not (touch and self._still_delayed(each)):
+                    self.keys.append(queue, [text])
             elif not self.keys.put_back(queue, Stored(each.name, text, 0, each.order)) and touch:
                 self._touch(queue, each)
 
@@ -146,6 +165,12 @@ class Claims:
         found = self.keys.read(f"{self.keys.queue_folder(queue)}/{held.name}")
         if found is not None and self.keys.take(queue, [found]) == [True]:
             self.keys.put_back(queue, found._replace(order=held.order or 0))
+
+    def _still_delayed(self, held: Held) -> bool:
+        """Whether it is where delayed messages are, and out of reach for who was taking it."""
+        key = DelayedName.parse(held.name).key(held.name)
+        found = self.keys.read(key)
+        return found is not None and self.keys.swap(key, found.value, found.version) is not None
 
     # ---- dead owners
 
@@ -166,12 +191,8 @@ class Claims:
     def _restore(self, key: str, stored: Stored) -> int:
         left = Holding.parse(key, stored)
         ours = self.record(left.queue, left.held.values())
-        if not self.keys.delete(key, stored.version):
-            with ours.lock:
-                self.drop(ours, list(ours.held))  # another was faster
-            return 0
-        held = list(ours.held.values())
-        with ours.lock:
-            self.give_back(ours, held, touch=True)
-            self.drop(ours, [each.name for each in held])
-        return len(held)
+        with self.watched(ours), ours.lock:
+            if self.keys.delete(key, stored.version):
+                return self._give_back_all(ours)
+            self.drop(ours, list(ours.held))  # another was faster
+        return 0

@@ -81,9 +81,12 @@ class DelayedName(NamedTuple):
 
     def new_key(self) -> str:
         """A key of this name that nobody else uses."""
-        folder = f"{DELAYED}/{self.ready_milliseconds // _TOGETHER:012d}"
-        name = f"{self.ready_milliseconds:015d}:{quote(self.queue, safe='')}:{uuid4().hex}"
-        return f"{folder}/{name}"
+        queue = quote(self.queue, safe="")
+        return self.key(f"{self.ready_milliseconds:015d}:{queue}:{uuid4().hex}")
+
+    def key(self, text: str) -> str:
+        """The key of one whose name was parsed from this text."""
+        return f"{DELAYED}/{self.ready_milliseconds // _TOGETHER:012d}/{text}"
 
     @classmethod
     def parse(cls, text: str) -> DelayedName:

@@ -27,12 +27,6 @@ class Owner:
         self._handle: Any = None
         self._renewed = 0.0
 
-    @property
-    def is_certain(self) -> bool:
-        """Whether nobody can take it for dead yet, as far as this process's clock tells."""
-        # Taken before the request was sent, so the server's clock runs out later.
-        return bool(self._name) and time.monotonic() - self._renewed < self.lease
-
     def ensure(self) -> str:
         """The name to claim under, good for at least half a lease."""
         with self._lock:
@@ -50,6 +44,7 @@ class Owner:
         with self._lock:
             if not self._name:
                 return False
+            # Taken before the request is sent, so that the server's clock runs out later.
             begun = time.monotonic()
             if self.keys.renew_owner(self._handle):
                 self._renewed = begun

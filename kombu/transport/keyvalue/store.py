@@ -9,7 +9,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from uuid import uuid4
 
 from kombu.transport.features import SHARED_STORE, Features
 from kombu.transport.http import Server
@@ -127,7 +126,7 @@ class KeyValueStore(Store):
             for group in self._groups(puts, texts):
                 try:
                     self._put_group(puts, texts, group)
-                except tuple(row.error for row in ERRORS.rows) as exc:
+                except ERRORS.errors as exc:
                     if not stored:
                         raise
                     failed = dict.fromkeys(range(stored, len(puts)), exc)
@@ -180,18 +179,30 @@ class KeyValueStore(Store):
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
         claims: list[Claim] = []
         with ERRORS.mapped("claim messages"):
+            if self.claims.recover():
+                self._start_over()
             self.sweeping.run(self._sweep)
             self.retry.run(lambda: float("inf"))
-            with self._claiming:
+            try:
                 for queue in queues:
-                    while len(claims) < limit:
-                        wanted = limit - len(claims)
-                        found = self._backlog(queue).take(wanted)
-                        for batch in self._batches(found):
-                            claims += self._claim(queue, batch)
-                        if len(found) < wanted:
-                            break
+                    self._claim_from(queue, limit, claims)
+            except ERRORS.errors as exc:
+                if not claims:
+                    raise
+                # These are ours now; what is wrong the next claim will meet, too.
+                logger.warning("claimed %d message(s), then: %r", len(claims), exc)
         return claims
+
+    def _claim_from(self, queue: str, limit: int, claims: list[Claim]) -> None:
+        """Add up to ``limit`` claims, those that are there already counted in."""
+        with self._claiming:
+            while len(claims) < limit:
+                wanted = limit - len(claims)
+                found = self._backlog(queue).take(wanted)
+                for batch in self._batches(found):
+                    claims += self._claim(queue, batch)
+                if len(found) < wanted:
+                    break
 
     def _backlog(self, queue: str) -> Backlog:
         backlog = self._backlogs.get(queue)
@@ -216,16 +227,16 @@ class KeyValueStore(Store):
     def _claim(self, queue: str, batch: list[Waiting]) -> list[Claim]:
         held = [Held(w.stored.name, w.stored.order, w.message) for w in batch]
         holding = self.claims.record(queue, held)
-        taken = self.keys.take(queue, [waiting.stored for waiting in batch])
-        if taken is None:
-            self._backlog(queue).start_over()
-            self.retry.within(_WHILE_READ)
-            taken = [False] * len(batch)
-        if not all(taken):
-            lost = [each.name for each, ours in zip(held, taken, strict=True) if not ours]
-            with holding.lock:
-                self.claims.drop(holding, lost)
-        holding = self.claims.secure(holding)
+        with self.claims.watched(holding):
+            taken = self.keys.take(queue, [waiting.stored for waiting in batch])
+            if taken is None:
+                self._backlog(queue).start_over()
+                self.retry.within(_WHILE_READ)
+                taken = [False] * len(batch)
+            if not all(taken):
+                lost = [each.name for each, ours in zip(held, taken, strict=True) if not ours]
+                with holding.lock:
+                    self.claims.drop(holding, lost)
         return [
             Claim(
                 queue,
@@ -338,10 +349,9 @@ class KeyValueStore(Store):
             logger.error("delayed key %s is no message: set aside", key)
             return
         # As a claim: on record first, then out of where it was.
-        holding = self.claims.record(queue, [Held(uuid4().hex, None, message)])
-        with holding.lock:
+        holding = self.claims.record(queue, [Held(stored.name, None, message)])
+        with self.claims.watched(holding), holding.lock:
             if self.keys.delete(key, stored.version):
-                holding = self.claims.secure(holding)
                 self.claims.give_back(holding, list(holding.held.values()))
             self.claims.drop(holding, list(holding.held))
 

@@ -10,6 +10,7 @@ from kombu.transport import base, virtual
 from kombu.transport.features import Features
 from kombu.transport.http import Server, tls_context
 from kombu.transport.keyvalue.errors import ERRORS
+from kombu.transport.keyvalue.options import KeyValueOptions
 from kombu.transport.keyvalue.port import KeyValue
 from kombu.transport.keyvalue.store import KeyValueStore
 from kombu.transport.keyvalue.topology import KeyValueTopology
@@ -24,6 +25,7 @@ class KeyValueTransport(virtual.Transport):
         client: the :class:`kombu.Connection` that it serves.
     """
 
+    Options = KeyValueOptions
     features: ClassVar[Features] = KeyValueStore.features
     errors = ERRORS
     implements = base.Implements.of(features)
@@ -31,6 +33,12 @@ class KeyValueTransport(virtual.Transport):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._reached: tuple[Server, KeyValue] | None = None
         super().__init__(*args, **kwargs)
+
+    @property
+    def settings(self) -> KeyValueOptions:
+        """The options, by their type."""
+        assert isinstance(self.options, KeyValueOptions)
+        return self.options
 
     @abstractmethod
     def headers(self) -> Mapping[str, str]:
@@ -43,7 +51,7 @@ class KeyValueTransport(virtual.Transport):
     def _reach(self) -> tuple[Server, KeyValue]:
         if self._reached is None:
             client = self.client
-            limit = self.options.operation_timeout  # type: ignore[attr-defined]
+            limit = self.settings.operation_timeout
             server = Server(
                 client.hostname or "localhost",
                 client.port or int(self.default_port or 0),
@@ -60,8 +68,7 @@ class KeyValueTransport(virtual.Transport):
         """Messages of the server."""
         self._reached = None
         server, keys = self._reach()
-        lease = self.options.lease  # type: ignore[attr-defined]
-        return KeyValueStore(keys, server, lease, self.features)
+        return KeyValueStore(keys, server, self.settings.lease, self.features)
 
     def create_topology(self) -> Topology:
         """Exchanges and bindings, shared with all clients of the server."""

@@ -71,8 +71,9 @@ class MongoStore(Store):
         self.broker = broker
         #: Ends of leases and delays.
         self._endings = Sweep()
-        stream = ChangeStream(broker, polling_interval, self._endings)
-        self.waker = Waker(stream, self._endings)
+        self.waker = Waker(
+            ChangeStream(broker, polling_interval, self._endings.within), self._endings
+        )
         self.lease: float = broker.options.lease
         self.owner = f"{os.getpid()}-{uuid4().hex[:12]}"
         self.fanout: Fanout | None = None

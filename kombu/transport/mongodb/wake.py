@@ -11,7 +11,6 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from kombu.transport.mongodb.database import BrokerDatabase
 from kombu.transport.mongodb.errors import ERRORS
-from kombu.transport.sweeping import Sweep
 from kombu.transport.waking import Source
 
 logger = logging.getLogger(__name__)
@@ -36,15 +35,19 @@ class ChangeStream(Source):
     Arguments:
         polling_interval: asked before each look, seconds; the longest pause where the server
             can't tell us, or while its stream is interrupted.
-        endings: told of messages that others delayed.
+        times_within: called when another client's lease or delay is known to end, with the
+            seconds until then.
     """
 
     def __init__(
-        self, broker: BrokerDatabase, polling_interval: Callable[[], float], endings: Sweep
+        self,
+        broker: BrokerDatabase,
+        polling_interval: Callable[[], float],
+        times_within: Callable[[float], None],
     ) -> None:
         self.broker = broker
         self.polling_interval = polling_interval
-        self.endings = endings
+        self._times_within = times_within
         self._refused = not broker.options.change_streams
         self._streaming = False
         self._follower: threading.Thread | None = None
@@ -65,14 +68,22 @@ class ChangeStream(Source):
     def look(self, queues: Sequence[str]) -> bool:
         if self._streaming:
             return False  # it rings
-        messages = self.broker.messages
         with ERRORS.mapped("look for messages"):
+            messages = self.broker.messages
             if messages.find_one({"queue": {"$in": list(queues)}}, {"_id": 1}) is not None:
                 return True
-            overdue = messages.find_one({"held.until": {"$lte": self.broker.now()}}, {"_id": 1})
-        if overdue is not None:
-            self.endings.within(0)
-        return overdue is not None
+            known = {"held.until": {"$gt": 0}}
+            following = messages.find_one(known, {"held.until": 1}, sort=[("held.until", 1)])
+        self._note(following)
+        return False
+
+    def _note(self, document: Mapping[str, Any] | None) -> bool:
+        """Say when the holding of a message ends; whether it is held."""
+        until = ((document or {}).get("held") or {}).get("until")
+        if until is None:
+            return False
+        self._times_within(until - self.broker.now())
+        return True
 
     def _follow(self) -> None:
         while not self._closed.is_set():
@@ -82,8 +93,9 @@ class ChangeStream(Source):
                 ) as stream:
                     self._set_streaming(True)
                     while stream.alive and not self._closed.is_set():
-                        if (change := stream.try_next()) is not None:
-                            self._heard(change)
+                        event = stream.try_next()
+                        if event is not None and not self._note(event.get("fullDocument")):
+                            self.ring()
             except OperationFailure as exc:
                 self._refused = True
                 logger.info("no change streams on this server, polling instead: %s", exc)
@@ -94,13 +106,6 @@ class ChangeStream(Source):
             finally:
                 self._set_streaming(False)
             self._closed.wait(min(self.polling_interval(), 1.0))
-
-    def _heard(self, change: Mapping[str, Any]) -> None:
-        until = change.get("fullDocument", {}).get("held", {}).get("until")
-        if until is None:
-            self.ring()
-        else:
-            self.endings.within(until - self.broker.now())
 
     def _set_streaming(self, streaming: bool) -> None:
         self._streaming = streaming

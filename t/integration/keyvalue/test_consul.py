@@ -7,17 +7,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from kombu.testing.conformance.store import StoreContract
 from kombu.transport.consul.client import ConsulKeys
 from kombu.transport.http import Server
 from kombu.transport.keyvalue.store import KeyValueStore
+from t.integration.keyvalue.contract import KeyValueContract
 from t.services.pool import Servers
 
 OpenStore = Callable[[], KeyValueStore]
 
 
 @pytest.mark.server("consul")
-class TestConsulStore(StoreContract):
+class TestConsulStore(KeyValueContract):
     @pytest.fixture
     def open_store(self, servers: Servers) -> OpenStore:
         url = urlsplit(servers.env("consul")["CONSUL_URL"])

@@ -7,17 +7,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from kombu.testing.conformance.store import StoreContract
 from kombu.transport.etcd.client import EtcdKeys
 from kombu.transport.http import Server
 from kombu.transport.keyvalue.store import KeyValueStore
+from t.integration.keyvalue.contract import KeyValueContract
 from t.services.pool import Servers
 
 OpenStore = Callable[[], KeyValueStore]
 
 
 @pytest.mark.server("etcd")
-class TestEtcdStore(StoreContract):
+class TestEtcdStore(KeyValueContract):
     @pytest.fixture
     def open_store(self, servers: Servers) -> OpenStore:
         url = urlsplit(servers.env("etcd")["ETCD_ENDPOINT"])

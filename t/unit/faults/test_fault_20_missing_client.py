@@ -28,6 +28,7 @@ def test_message_names_extra_and_module() -> None:
         ("sqs://", "boto3", "sqs"),
         ("etcd://", "h11", "etcd"),
         ("consul://", "urllib3", "consul"),
+        ("slmq://", "urllib3", "slmq"),
     ],
 )
 def test_each_transport_says_what_to_install(url: str, client: str, extra: str) -> None:

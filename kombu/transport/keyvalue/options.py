@@ -1,4 +1,4 @@
-"""What ``transport_options`` a Consul connection takes."""
+"""What ``transport_options`` connections to key-value servers take."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from kombu.transport.virtual.settings import VirtualOptions
 
 
 @dataclass(frozen=True)
-class ConsulOptions(VirtualOptions):
-    """The published transport has no options of its own; these are ours."""
+class KeyValueOptions(VirtualOptions):
+    """The published transports have no options of their own; these are ours."""
 
     lease: float = option(
         30.0,
-        "seconds a dead consumer's messages are held back, at the least; Consul takes 10 to 86400 "
-        "and may take twice as long",
+        "seconds a dead consumer's messages are held back (Consul takes 10 to 86400)",
         parse=seconds,
     )
     operation_timeout: float = option(30.0, "seconds any one request may take", parse=seconds)
