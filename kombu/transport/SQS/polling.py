@@ -52,8 +52,8 @@ class LongPolls:
         self._error: Exception | None = None
         self._interrupted = False
         self._closed = False
-        #: Seconds of a queue's last poll, while all of them came back empty.
-        self._lengths: dict[str, int] = {}
+        #: Queues whose last poll came back empty.
+        self._found_empty: set[str] = set()
         self._throttled: dict[str, int] = {}
         self._closing = threading.Event()
         self._orders: SimpleQueue[tuple[str, int, int] | None] = SimpleQueue()
@@ -102,9 +102,9 @@ class LongPolls:
         """Have a poll under way for each queue, no more than one each.
 
         Arguments:
-            wait_seconds: of the first poll; each that follows an empty one takes twice as long,
-                up to what the option says, so that a consumer that waits in small steps costs
-                no more calls than one that waits in large ones.
+            wait_seconds: of the first poll; those that follow an empty one take what the option
+                says, so that a consumer that waits in small steps costs no more calls than one
+                that waits in large ones.
         """
         first = self.wait_seconds if wait_seconds is None else wait_seconds
         with self._condition:
@@ -112,7 +112,7 @@ class LongPolls:
                 return
             for queue in queues:
                 if queue not in self._polling and not self._arrived.get(queue):
-                    wait = max(first, min(2 * self._lengths.get(queue, 0), self.wait_seconds))
+                    wait = self.wait_seconds if queue in self._found_empty else first
                     self._polling.add(queue)
                     self._order(queue, min(limit, LARGEST_RECEIVE), wait)
 
@@ -152,9 +152,9 @@ class LongPolls:
             now = time.monotonic()
             if claims and not late:
                 self._arrived.setdefault(queue, deque()).extend((now, each) for each in claims)
-                self._lengths.pop(queue, None)
+                self._found_empty.discard(queue)
             else:
-                self._lengths[queue] = wait
+                self._found_empty.add(queue)
             if len(claims) < limit:
                 self._empty_at[queue] = now
             if error is not None:
