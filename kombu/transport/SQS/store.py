@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -263,11 +264,13 @@ class SQSStore(Store):
 
     def _give_back_stale(self) -> None:
         stale = self.polls.take_stale()
-        if stale:
+        if stale and self._evented:  # a loop is not to wait for that
+            threading.Thread(target=self._return_late, args=(stale,), daemon=True).start()
+        elif stale:
             self.settle(releases=stale)
 
     def _return_late(self, claims: list[Claim]) -> None:
-        """A poll that outlived its connection brought these; else they stay leased in vain."""
+        """Give back what a poll brought and nobody claimed; else it stays leased in vain."""
         try:
             self.settle(releases=claims)
         except (*ERRORS.connection_errors, *ERRORS.channel_errors) as exc:
