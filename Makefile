@@ -21,10 +21,15 @@ NEEDED  := redis \
            postgres \
            mariadb \
            pyro5 \
+           kafka \
+           kafka-mock \
+           pubsub \
            nats \
            etcd \
            consul \
-           slmq
+           slmq \
+           azurite \
+           servicebus
 # Two at a time, a file each: every worker starts servers of its own. A test that fails while
 # the other worker restarts a broker has a second try; the summary (R) names it.
 PYTEST  ?= $(BIN)/python -m pytest -q -rR -n 2 --dist loadfile --reruns 1

@@ -14,6 +14,7 @@ from amqp.exceptions import ConnectionError as AMQPConnectionError
 from botocore import exceptions
 
 from kombu.transport.errors import ErrorRow, ErrorTable
+from kombu.transport.virtual.errors import Throttled
 
 UNKNOWN_QUEUE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NotFound")
 REFUSED = ("AccessDenied", "AccessDeniedException", "KMS.AccessDeniedException")
@@ -42,10 +43,6 @@ THROTTLED = (
     "KMS.ThrottlingException",
     "ServiceUnavailable",
 )
-
-
-class Throttled(RecoverableChannelError):
-    """AWS asks for fewer requests."""
 
 
 class AWSErrorTable(ErrorTable):

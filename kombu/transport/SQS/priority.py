@@ -1,56 +1,13 @@
-"""Priorities, which SQS has not: one SQS queue for each step of a queue that asks for them."""
+"""The SQS queue of each priority step."""
 
 from __future__ import annotations
 
 from kombu.transport.SQS.names import FIFO_SUFFIX
-from kombu.transport.virtual.store import QueueSpec
-
-#: Lowest priority of each step; the first is the queue itself, as published peers know it.
-STEPS = (0, 3, 6, 9)
+from kombu.transport.virtual.steps import step_name
 
 
-class PrioritySteps:
-    """Which SQS queues ("sources") stand for a queue.
-
-    Only a queue declared with ``x-max-priority`` has more than one: each further one costs
-    receive calls.
-    """
-
-    def __init__(self) -> None:
-        self._with_priority: set[str] = set()
-        self._queues: dict[str, str] = {}
-
-    def declare(self, queue: QueueSpec) -> None:
-        if queue.arguments.get("x-max-priority"):
-            self._with_priority.add(queue.name)
-            for step in STEPS[1:]:
-                self._queues[self._name(queue.name, step)] = queue.name
-
-    def forget(self, queue: str) -> None:
-        if queue in self._with_priority:
-            self._with_priority.discard(queue)
-            for step in STEPS[1:]:
-                self._queues.pop(self._name(queue, step), None)
-
-    @staticmethod
-    def _name(queue: str, step: int) -> str:
-        if not step:
-            return queue
-        if queue.endswith(FIFO_SUFFIX):
-            return f"{queue.removesuffix(FIFO_SUFFIX)}-p{step}{FIFO_SUFFIX}"
-        return f"{queue}-p{step}"
-
-    def sources(self, queue: str) -> list[str]:
-        """All of them, highest priority first."""
-        if queue not in self._with_priority:
-            return [queue]
-        return [self._name(queue, step) for step in reversed(STEPS)]
-
-    def source(self, queue: str, priority: int) -> str:
-        """The one for messages of that priority."""
-        if queue not in self._with_priority:
-            return queue
-        return self._name(queue, max(step for step in STEPS if step <= priority))
-
-    def queue(self, source: str) -> str:
-        return self._queues.get(source, source)
+def sqs_step_name(queue: str, step: int) -> str:
+    """As :func:`~kombu.transport.virtual.steps.step_name`; ``.fifo`` stays at the end."""
+    if queue.endswith(FIFO_SUFFIX):
+        return step_name(queue.removesuffix(FIFO_SUFFIX), step) + FIFO_SUFFIX
+    return step_name(queue, step)

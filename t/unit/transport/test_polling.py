@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kombu.transport.SQS.polling import MOST_POLLS, LongPolls
+from kombu.transport.polling import MOST_POLLS, LongPolls
 from kombu.transport.virtual.store import Claim
 
 
@@ -51,7 +51,7 @@ def server() -> Server:
 
 @pytest.fixture
 def polls(server: Server) -> Any:
-    polls = LongPolls(server.receive, 10, 5, server.returned.extend)
+    polls = LongPolls(server.receive, 10, 5, 10, server.returned.extend)
     yield polls
     polls.close()
 
@@ -93,8 +93,8 @@ def test_more_queues_than_workers_have_their_turn(server: Server, polls: LongPol
 def test_a_poll_under_way_keeps_no_process() -> None:
     script = """
         import time
-        from kombu.transport.SQS.polling import LongPolls
-        polls = LongPolls(lambda *_: time.sleep(30) or [], 10, 5, print)
+        from kombu.transport.polling import LongPolls
+        polls = LongPolls(lambda *_: time.sleep(30) or [], 10, 5, 10, print)
         polls.start(["q"], 1)
         polls.close()
     """

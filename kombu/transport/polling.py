@@ -1,4 +1,7 @@
-"""Long polls in the background: SQS hands messages over in the very call that waits for them."""
+"""Long polls in the background, for backends whose messages come in the very call that waits.
+
+(Amazon SQS, Google Pub/Sub.)
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,24 @@ import random
 import socket
 import threading
 import time
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
-from kombu.transport.SQS.errors import Throttled
-from kombu.transport.virtual.store import Claim
+from amqp.exceptions import ChannelError
+from amqp.exceptions import ConnectionError as AMQPConnectionError
+
+from kombu.transport.virtual.errors import Throttled
+from kombu.transport.virtual.steps import PrioritySteps
+from kombu.transport.virtual.store import Claim, Store
 
 logger = logging.getLogger(__name__)
 
 #: Receives up to ``limit`` messages of ``queue``, waiting up to ``wait`` seconds for the first.
 Receive = Callable[[str, int, int], list[Claim]]
-LARGEST_RECEIVE = 10
 MOST_POLLS = 16
+SHORTEST_PAUSE = 0.001
 #: Seconds between two polls of a queue whose requests are refused for their number.
 LONGEST_BACKOFF = 20.0
 
@@ -31,6 +39,7 @@ class LongPolls:
     Arguments:
         wait_seconds: of one long poll.
         keep_seconds: how long a message is kept before it is given back unclaimed.
+        largest: how many messages one call brings at most.
         give_back: called with what a poll brought after :meth:`close`.
     """
 
@@ -39,9 +48,11 @@ class LongPolls:
         receive: Receive,
         wait_seconds: int,
         keep_seconds: float,
+        largest: int,
         give_back: Callable[[list[Claim]], None],
     ) -> None:
         self.receive = receive
+        self.largest = largest
         self.give_back = give_back
         self.wait_seconds = wait_seconds
         self.keep_seconds = keep_seconds
@@ -72,6 +83,17 @@ class LongPolls:
             if not arrived:
                 return []
             return [arrived.popleft()[1] for _ in range(min(limit, len(arrived)))]
+
+    def waiting(self, queue: str) -> int:
+        """How many messages polls brought that nobody has claimed yet."""
+        with self._condition:
+            return len(self._arrived.get(queue, ()))
+
+    def forget(self, queue: str) -> None:
+        """The queue was deleted, and its messages with it."""
+        with self._condition:
+            self._arrived.pop(queue, None)
+            self._empty_at.pop(queue, None)
 
     def take_stale(self) -> list[Claim]:
         """Messages nobody claimed in time: they must be given back."""
@@ -114,7 +136,7 @@ class LongPolls:
                 if queue not in self._polling and not self._arrived.get(queue):
                     wait = self.wait_seconds if queue in self._found_empty else first
                     self._polling.add(queue)
-                    self._order(queue, min(limit, LARGEST_RECEIVE), wait)
+                    self._order(queue, min(limit, self.largest), wait)
 
     def _order(self, queue: str, limit: int, wait: int) -> None:
         self._orders.put((queue, limit, wait))
@@ -122,8 +144,8 @@ class LongPolls:
             self._idle_workers -= 1
         elif self._workers < MOST_POLLS:
             self._workers += 1
-            # A daemon: a poll takes up to 20 seconds, and no process shall wait for it to end.
-            threading.Thread(target=self._work, name="kombu-sqs-poll", daemon=True).start()
+            # A daemon: a poll may take long, and no process shall wait for it to end.
+            threading.Thread(target=self._work, name="kombu-poll", daemon=True).start()
         else:
             self._backlog += 1
 
@@ -231,16 +253,147 @@ class LongPolls:
             self._raise_error()
             return any(self._arrived.values())
 
-    def close(self) -> None:
+    def close(self, patience: float = 0.0) -> None:
+        """Poll no more.
+
+        Arguments:
+            patience: seconds to wait for polls under way, so that what they bring can still be
+                given back.
+        """
         with self._condition:
             self._closed = True
             self._condition.notify_all()
         self._closing.set()
         if os.getpid() != self._pid:
             return
+        if patience:
+            with self._condition:
+                self._condition.wait_for(lambda: not self._polling, patience)
         for _ in range(self._workers):
             self._orders.put(None)
         if self._bell is not None:
             for end in self._bell:
                 end.close()
             self._bell = None
+
+
+class LongPollStore(Store):
+    """What stores do whose claims are brought by long polls: claim, wait, wake event loops.
+
+    A driver makes ``polls`` and ``steps``, and implements :meth:`_receive`.
+    """
+
+    polls: LongPolls
+    steps: PrioritySteps
+    #: A poll may bring messages at any time: an event loop leaves it to the threads.
+    quick = False
+    _limit = 1
+    _evented = False
+
+    @abstractmethod
+    def _receive(self, source: str, limit: int, wait: int) -> list[Claim]:
+        """Up to ``limit`` messages of a source, waiting up to ``wait`` seconds for the first."""
+
+    def _sources(self, queues: Sequence[str]) -> list[str]:
+        """Queues of the backend that stand for these, in the order they are served."""
+        return [source for queue in queues for source in self.steps.sources(queue)]
+
+    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
+        self._limit = limit
+        stale = self.polls.take_stale()
+        if stale and self._evented:  # a loop is not to wait for that
+            threading.Thread(target=self._return_late, args=(stale,), daemon=True).start()
+        elif stale:
+            self.settle(releases=stale)
+        claims: list[Claim] = []
+        for source in self._sources(queues):
+            claims += self.polls.take(source, limit - len(claims))
+            while len(claims) < limit and not self._evented:
+                if self.polls.was_just_empty(source):
+                    break
+                wanted = min(limit - len(claims), self.polls.largest)
+                try:
+                    received = self._receive(source, wanted, 0)
+                except Throttled as exc:
+                    logger.warning("asking less often: %s", exc)
+                    break
+                claims += received
+                if len(received) < wanted:
+                    break
+            if len(claims) >= limit:
+                break
+        return claims
+
+    def _return_late(self, claims: list[Claim]) -> None:
+        """Give back what a poll brought and nobody claimed; else it stays leased in vain."""
+        try:
+            self.settle(releases=claims)
+        except (AMQPConnectionError, ChannelError) as exc:
+            logger.warning("%d message(s) return when their lease ends: %s", len(claims), exc)
+
+    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
+        return self.polls.wait(self._sources(queues), self._limit, timeout)
+
+    def interrupt(self) -> None:
+        self.polls.interrupt()
+
+    def filenos(self) -> Sequence[int]:
+        return (self.polls.fileno(),)
+
+    def arm(self, queues: Sequence[str]) -> None:
+        self._evented = True
+        self.polls.start(self._sources(queues), self._limit)
+
+    def on_readable(self, fileno: int) -> bool:
+        return self.polls.silence()
+
+
+class Patience:
+    """Makes a long poll of receives that come back at once: asks again after growing pauses.
+
+    Arguments:
+        receive: takes up to so many messages of a queue, without waiting for any.
+        interval: asked before each pause, seconds; the longest one.
+    """
+
+    def __init__(
+        self, receive: Callable[[str, int], list[Claim]], interval: Callable[[], float]
+    ) -> None:
+        self.receive = receive
+        self.interval = interval
+        self._condition = threading.Condition()
+        self._pauses: dict[str, float] = {}
+        self._rings = 0
+        self._closed = False
+
+    def __call__(self, queue: str, limit: int, wait: float) -> list[Claim]:
+        """Up to ``limit`` messages; none after ``wait`` seconds, or when closed."""
+        deadline = time.monotonic() + wait
+        while not self._closed:
+            rings = self._rings
+            claims = self.receive(queue, limit)
+            left = deadline - time.monotonic()
+            if claims:
+                self._pauses.pop(queue, None)
+                return claims
+            if left <= 0:
+                break
+            pause = min(self._pauses.get(queue, SHORTEST_PAUSE), self.interval())
+            with self._condition:
+                rung = self._condition.wait_for(
+                    lambda heard=rings: self._closed or self._rings != heard,  # type: ignore[misc]
+                    min(pause, left),
+                )
+            self._pauses[queue] = SHORTEST_PAUSE if rung else pause * 2
+        return []
+
+    def ring(self) -> None:
+        """Something was put or given back: look at once."""
+        with self._condition:
+            self._rings += 1
+            self._condition.notify_all()
+
+    def close(self) -> None:
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
