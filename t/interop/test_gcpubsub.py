@@ -52,6 +52,7 @@ class TestPubSub(FanoutBothWays):
         command = [published_python(), "-I", "-c", PUBLISH, site.url, options, name, str(count)]
         subprocess.run(command, check=True, timeout=60, cwd="/")
 
+    @pytest.mark.interop("queue", "published->ours")
     def test_ours_reads_what_published_wrote(self, site: Site, connection: Any, name: str) -> None:
         self.publish(site, name, 5)
         queue = Queue(name, Exchange("exch"), routing_key="k")
@@ -59,6 +60,7 @@ class TestPubSub(FanoutBothWays):
         assert sorted(each.payload["i"] for each in messages) == [0, 1, 2, 3, 4]
         assert messages[0].delivery_info["routing_key"] == "k"
 
+    @pytest.mark.interop("queue", "ours->published")
     def test_published_reads_what_ours_wrote(
         self, published: Published, connection: Any, name: str
     ) -> None:
@@ -69,6 +71,7 @@ class TestPubSub(FanoutBothWays):
         result = published.run("consume", name, "5", exchange="exch", binding_key="k")
         assert sorted(each["body"]["i"] for each in result["received"]) == [0, 1, 2, 3, 4]
 
+    @pytest.mark.interop("queue", "ours->published")
     def test_ours_writes_to_a_queue_that_published_made(
         self, site: Site, published: Published, connection: Any, name: str
     ) -> None:

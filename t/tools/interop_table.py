@@ -31,6 +31,7 @@ ORDER = (
     "pyro",
     "azurestoragequeues",
     "azureservicebus",
+    "qpid",
     "slmq",
 )
 

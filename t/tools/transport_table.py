@@ -100,6 +100,7 @@ WHY_NOT = {
         "RabbitMQ knows ``x-delay`` by a plugin only; "
         ":mod:`kombu.transport.native_delayed_delivery` delays without one."
     ),
+    ("qpid", "Delay"): "The Qpid broker holds no messages back.",
     ("pgmq", "Priority"): "PGMQ has no priorities.",
     ("pgmq", "Max length"): "PGMQ has no maximum length.",
     ("etcd", "Batches"): "Version 2 of etcd's API takes one message a request.",
