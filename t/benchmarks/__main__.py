@@ -27,7 +27,11 @@ HERE = Path(__file__).parent
 #: Broker -> client libraries that stand in the table beside both sides, and what they need.
 OTHERS: dict[str, dict[str, tuple[str, ...]]] = {
     "amqp": {"py-amqp": (), "pika": ("pika",), "aio-pika": ("aio-pika",)},
+    "redis": {"redis-py": ("redis",)},
 }
+
+#: What runs them, where it is not ``clients.py``.
+SCRIPTS = {"redis-py": "redis_floor.py"}
 Figures = dict[str, float]
 
 #: Broker -> the server it needs, the variable that holds its URL, and what is measured there.
@@ -94,7 +98,8 @@ def broker_sides(broker: str, scenario: str, url: str, env: Mapping[str, str]) -
 
 
 def run_client(client: str, needed: tuple[str, ...], scenario: str, url: str) -> Figures:
-    return measure(published_python(*needed), HERE / "clients.py", client, scenario, url)
+    script = SCRIPTS.get(client, "clients.py")
+    return measure(published_python(*needed), HERE / script, client, scenario, url)
 
 
 def run_counted(python: str, scenario: str, endpoint: str) -> Figures:
@@ -161,9 +166,18 @@ def chosen(names: list[str], servers: Servers) -> Iterator[tuple[str, dict[str, 
             yield f"{broker} {scenario}", broker_sides(broker, scenario, env[variable], env)
 
 
+def share(line: dict[str, object], other: object) -> str:
+    """How much of another client's rate both sides reach, where it is a rate."""
+    published, ours = line["published"], line["ours"]
+    if not str(line["figure"]).endswith("/s") or not isinstance(other, float):
+        return ""
+    parts = [f"{each / other:.0%}" for each in (published, ours) if isinstance(each, float)]
+    return f" (reached: {', '.join(parts)})"
+
+
 def report(line: dict[str, object]) -> None:
     others = [
-        f"{side} {number(value)}"
+        f"{side} {number(value)}{share(line, value)}"
         for side, value in line.items()
         if side not in ("scenario", "figure", "published", "ours", "ratio")
     ]

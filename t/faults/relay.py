@@ -77,7 +77,12 @@ class Relay:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                link = _Link(client, socket.create_connection(self._upstream))
+                try:
+                    server = socket.create_connection(self._upstream)
+                except OSError:  # the broker is down
+                    client.close()
+                    continue
+                link = _Link(client, server)
                 self._links.append(link)
                 if self._frozen:
                     link.reading.clear()

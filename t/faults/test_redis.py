@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -248,6 +249,63 @@ def test_replies_to_a_requester_that_is_gone_expire(redis: Broker, client: Any) 
         )
     drain(connection, lambda: not client.keys(f"{oid}*"), limit=6)
     assert client.keys(f"{oid}*") == []
+
+
+ASK_AND_DIE = """
+import os, signal, sys
+from kombu import Connection
+import kombu.transport.redis
+from kombu.pidbox import Mailbox
+url, namespace, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+for number in range(count):
+    child = os.fork()
+    if not child:
+        client = Connection(url)
+        mailbox = Mailbox(namespace, connection=client, type="fanout", reply_queue_expires=1)
+        channel = client.channel()
+        mailbox.get_reply_queue()(channel).declare()
+        exchange = mailbox.get_reply_queue().exchange.name
+        mailbox._publish("ping", {}, reply_ticket=str(number), channel=channel)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+
+#: As many requesters; 1,000 is the full number.
+REQUESTERS = int(os.environ.get("KOMBU_REQUESTERS", "15"))
+
+
+@pytest.mark.fault("kombu#294", "celery#6089")
+@pytest.mark.timeout(180 + 2 * REQUESTERS)
+def test_requesters_that_are_killed_leave_nothing_behind(redis: Broker, client: Any) -> None:
+    namespace = redis.name("ns")
+    connection = redis.connection()
+    answered: list[Any] = []
+    node = Mailbox(namespace, connection=connection, type="fanout").Node(
+        "node",
+        channel=connection.channel(),
+        handlers={"ping": lambda state, **_: answered.append(1)},
+    )
+    node.listen()
+    before = set(client.keys("*"))
+    asking = subprocess.Popen(
+        [sys.executable, "-c", ASK_AND_DIE, redis.url, namespace, str(REQUESTERS)]
+    )
+    drain(
+        connection,
+        lambda: asking.poll() is not None and len(answered) >= REQUESTERS,
+        limit=60 + 2 * REQUESTERS,
+    )
+    assert asking.wait(10) == 0
+    assert len(answered) >= REQUESTERS / 2  # the published package misses some of them
+
+    def lasting() -> list[bytes]:
+        """Keys of requesters that nothing will remove; the binding table has a deadline."""
+        keys = set(client.keys("*")) - before
+        return [key for key in keys if client.ttl(key) == -1 and not key.startswith(b"_kombu.b")]
+
+    # What is held of the node's own queue comes and goes.
+    drain(connection, lambda: len(lasting()) <= 2, limit=15)
+    assert len(lasting()) <= 2
 
 
 # ---- options

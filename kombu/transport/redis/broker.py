@@ -8,6 +8,7 @@ from typing import Any
 from kombu.transport.redis.fanout import RedisFanout
 from kombu.transport.redis.keys import Keyspace
 from kombu.transport.redis.options import RedisOptions
+from kombu.transport.redis.renewals import Credentials
 from kombu.transport.redis.server import Server
 from kombu.transport.redis.store import RedisStore
 from kombu.transport.redis.topology import Backend, RedisTopology, TrackedReads
@@ -50,6 +51,12 @@ class Broker:
         self.store.find_arguments = self.topology.queue_arguments
         self.store.find_expiry = self.topology.expiry
         self.store.restorer.router = self.route
+
+    def renew(self, credentials: Credentials) -> None:
+        """Authenticate all connections anew; for any thread (see ``renewals.py``)."""
+        for node in self.server.nodes():
+            node.renew(credentials)
+        self.store.waker.interrupt()
 
     def backend(self) -> Backend:
         """What the shared topology works on."""

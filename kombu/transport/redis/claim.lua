@@ -46,8 +46,11 @@ local now = clock[1] .. '.' .. string.format('%06d', tonumber(clock[2]))
 local ends = string.format('%.6f', tonumber(now) + tonumber(lease))
 
 local rows, bad, wrong = {}, {}, {}
-local scores, ending, holdings = {}, {}, {}
+local scores, ending, holdings, values, held = {}, {}, {}, {}, {}
 local place = 0
+-- lists and how much was read from the end of each; removed when all of it is recorded, so
+-- that a script that fails on the way (a key of a wrong type, a missing permission) loses nothing
+local taken = {}
 
 local function key_of(queue, offset)
   return KEYS[4 + (queue - 1) * width + offset]
@@ -114,13 +117,17 @@ end
 
 local function take(queue, step)
   local list = key_of(queue, 3 + step)
-  local popped = redis.pcall('RPOP', list, limit - place)
-  if type(popped) == 'table' and popped.err then
+  local found = redis.pcall('LRANGE', list, place - limit, -1)
+  if found.err then
     wrong[#wrong + 1] = list
     return
   end
-  if not popped then return end
-  for _, raw in ipairs(popped) do
+  if #found == 0 then return end
+  -- changes nothing, but ends here if it is not allowed
+  redis.call('LTRIM', list, 0, -1)
+  taken[#taken + 1] = {list, #found}
+  for index = #found, 1, -1 do
+    local raw = found[index]
     local tag, exchange, routing_key = identify(raw, queue)
     if not tag then
       redis.call('LPUSH', key_of(queue, 3), raw)
@@ -133,10 +140,12 @@ local function take(queue, step)
         local number = micros .. string.format('%05d', place)
         local value = '[' .. raw .. ', ' .. cjson.encode(exchange) .. ', '
           .. cjson.encode(routing_key) .. ']'
-        if redis.call('HSETNX', KEYS[1], field, value) == 0 then
+        if held[field] or redis.call('HEXISTS', KEYS[1], field) == 1 then
           field = tag .. ':' .. number
-          redis.call('HSET', KEYS[1], field, value)
         end
+        held[field] = value
+        values[#values + 1] = field
+        values[#values + 1] = value
         scores[#scores + 1] = now
         scores[#scores + 1] = field
         ending[#ending + 1] = ends
@@ -165,6 +174,11 @@ for first = 1, #scores, 4000 do
   redis.call('ZADD', KEYS[2], unpack(scores, first, last))
   redis.call('HSET', KEYS[3], unpack(holdings, first, last))
   redis.call('ZADD', KEYS[4], unpack(ending, first, last))
+  redis.call('HSET', KEYS[1], unpack(values, first, last))
+end
+
+for _, read in ipairs(taken) do
+  redis.call('LTRIM', read[1], 0, -1 - read[2])
 end
 
 --include ring

@@ -24,9 +24,10 @@ class RedisClaim(Claim):
         field: its name in the bookkeeping; ``None`` where nothing is recorded.
         books: the keys it is recorded under.
         source: the list it was taken from.
+        rank: number of its priority step.
     """
 
-    __slots__ = ("books", "field", "raw", "source")
+    __slots__ = ("books", "field", "rank", "raw", "source")
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class RedisClaim(Claim):
         field: str | bytes | None,
         books: Bookkeeping,
         source: str,
+        rank: int = 0,
     ) -> None:
         redelivered, deliveries = history(message)
         super().__init__(queue, message, receipt, redelivered, deliveries)
@@ -44,6 +46,7 @@ class RedisClaim(Claim):
         self.field = field
         self.books = books
         self.source = source
+        self.rank = rank
 
 
 def history(message: Envelope) -> tuple[bool, int]:

@@ -93,6 +93,8 @@ def refined(error: Exception) -> Exception:
         ):
             if text.startswith(code):
                 return kind(text)
+        if "The user executing the script can't" in text:
+            return exceptions.NoPermissionError(text)
         if "can't write against a read only replica" in text:
             return exceptions.ReadOnlyError(text)
     return error

@@ -7,6 +7,7 @@ commands go straight onto a connection of its pool.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import select
@@ -19,9 +20,15 @@ from typing import Any
 from redis import exceptions
 
 from kombu.transport.redis.errors import refined
+from kombu.transport.redis.renewals import Credentials
 from kombu.utils.deadlines import time_left
 
+logger = logging.getLogger("kombu.transport.redis")
+
 Command = Sequence["str | bytes | int | float"]
+
+#: What tells that the other side closed, and nothing else, where the platform can.
+_HANGUP = getattr(select, "POLLRDHUP", 0)
 
 #: Seconds of silence after which a TLS connection is looked at before it is used again.
 _TLS_IDLE = 1.0
@@ -72,12 +79,11 @@ class Link:
 
     Arguments:
         pool: a redis-py connection pool.
-        reauthenticates: whether its credential provider hands out new tokens by itself.
     """
 
-    def __init__(self, pool: Any, reauthenticates: bool = False) -> None:
+    def __init__(self, pool: Any) -> None:
         self._pool = pool
-        self._reauthenticates = reauthenticates
+        self._renewed: Credentials | None = None
         self._connection: Any = None
         self._lock = threading.RLock()
         self._pid = os.getpid()
@@ -185,9 +191,35 @@ class Link:
             self._poll = None
             if not connection.is_connected:
                 connection.connect()
-        elif self._reauthenticates:
-            connection.re_auth()
+            self._renewed = None
+        elif self._renewed is not None:
+            self._authenticate(connection)
         return connection
+
+    def renew(self, credentials: Credentials) -> None:
+        """Authenticate anew: now, or before the next command while another thread is at it."""
+        self._renewed = credentials
+        if self._connection is None or not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._connection is not None and self._renewed is not None:
+                self._authenticate(self._connection)
+        except (exceptions.RedisError, OSError) as exc:
+            # The next command connects again, with what the provider says then.
+            logger.warning("could not authenticate anew: %s", type(exc).__name__)
+        finally:
+            self._lock.release()
+
+    def _authenticate(self, connection: Any) -> None:
+        credentials, self._renewed = self._renewed, None
+        if credentials is None or self._pid != os.getpid():
+            return
+        try:
+            connection.send_packed_command([pack(("AUTH", *credentials))])
+            connection.read_response()
+        except BaseException:
+            self.reset()
+            raise
 
     def _went_stale(self, connection: Any) -> bool:
         """Whether the server closed the connection while nobody looked."""
@@ -205,6 +237,30 @@ class Link:
             self._poll = select.poll()
             self._poll.register(sock, select.POLLIN)
         return bool(self._poll.poll(0))
+
+    def watch(self, poll: Any) -> None:
+        """Have a poll end when the server closes the connection."""
+        sock = getattr(self._connection, "_sock", None) if self._pid == os.getpid() else None
+        if sock is not None and _HANGUP:
+            poll.register(sock, _HANGUP)
+
+    def drop_if_cut(self) -> bool:
+        """Give the connection up if the server has closed it; whether it had."""
+        if not self._lock.acquire(blocking=False):
+            # In use by another thread, which will see.
+            return False
+        try:
+            sock = getattr(self._connection, "_sock", None) if self._pid == os.getpid() else None
+            if sock is None:
+                return False
+            poll = select.poll()
+            poll.register(sock, _HANGUP)
+            if not poll.poll(0):
+                return False
+            self.reset()
+            return True
+        finally:
+            self._lock.release()
 
     def reset(self) -> None:
         """Give the connection up; the next command takes another."""

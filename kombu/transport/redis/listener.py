@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -42,6 +43,7 @@ class Listener:
         self._heard: list[Heard] = []
         self._lock = threading.RLock()
         self._poll: Any = None
+        self._retire_at: float | None = None
         #: Grows with each connection.
         self.generation = 0
         #: The server's number of this connection, for CLIENT TRACKING REDIRECT.
@@ -65,6 +67,7 @@ class Listener:
             self._pid = os.getpid()
             self._connection = connection = self._pool.get_connection()
             self.generation += 1
+            self._retire_at = None
             self._heard.clear()
             self._poll = None
             try:
@@ -136,6 +139,9 @@ class Listener:
             if not self.is_open:
                 heard, self._heard = self._heard, []
                 return heard
+            if self._retire_at is not None and time.monotonic() >= self._retire_at:
+                self.drop()
+                raise exceptions.ConnectionError("replaced, because credentials were renewed")
             if not self._heard and self._is_silent():
                 return []
             try:
@@ -158,6 +164,16 @@ class Listener:
             self._poll = select.poll()
             self._poll.register(sock, select.POLLIN)
         return not self._poll.poll(0)
+
+    def retire(self, seconds: float) -> None:
+        """Give the connection up after so many seconds; whoever hears then opens another."""
+        self._retire_at = time.monotonic() + seconds
+
+    @property
+    def retires_in(self) -> float | None:
+        """Seconds until the connection is given up; ``None``: it stays."""
+        at = self._retire_at
+        return None if at is None or not self.is_open else max(at - time.monotonic(), 0.0)
 
     def check(self) -> None:
         """Make sure that the server still answers (PING)."""

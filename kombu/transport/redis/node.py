@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 from typing import Any
 
 from redis import exceptions
 
 from kombu.transport.redis.link import Link
 from kombu.transport.redis.listener import INVALIDATE, Heard, Listener
+from kombu.transport.redis.renewals import Credentials
 
 logger = logging.getLogger("kombu.transport.redis")
+
+#: Seconds over which listeners are replaced when their credentials were renewed.
+_SPREAD = 5.0
 
 
 class Node:
@@ -19,12 +24,11 @@ class Node:
 
     Arguments:
         pool: where both take their connection from.
-        reauthenticates: whether credentials change while connections are open.
     """
 
-    def __init__(self, pool: Any, reauthenticates: bool = False) -> None:
+    def __init__(self, pool: Any) -> None:
         self.pool = pool
-        self.link = Link(pool, reauthenticates)
+        self.link = Link(pool)
         self.listener = Listener(pool)
         #: Whether the server tells of changed keys; settled by the first attempt.
         self.tracks = True
@@ -80,6 +84,11 @@ class Node:
             and self._tracking == (self.link.generation, self.listener.generation)
         )
 
+    @property
+    def tracking(self) -> tuple[int, int] | None:
+        """The two connections that announce changed keys; ``None`` while they don't."""
+        return self._tracking if self.is_listening else None
+
     def hear(self) -> list[Heard]:
         """What arrived on the listener, without blocking."""
         return self.listener.hear()
@@ -88,6 +97,11 @@ class Node:
         """Make sure that both connections still answer."""
         self.link.call("PING")
         self.listener.check()
+
+    def renew(self, credentials: Credentials) -> None:
+        """Authenticate both connections anew; for any thread (see ``renewals.py``)."""
+        self.link.renew(credentials)
+        self.listener.retire(random.uniform(0, _SPREAD))
 
     def close(self) -> None:
         """Close both connections."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from kombu.transport.options import boolean, option, seconds
 from kombu.transport.virtual.settings import VirtualOptions
+from kombu.utils.scheduling import cycle_by_name
 
 
 def _steps(value: Any) -> tuple[int, ...]:
@@ -27,8 +28,14 @@ def _positive(value: Any) -> int:
 
 
 def _order(value: Any) -> Any:
-    if isinstance(value, str) and value not in ("round_robin", "sorted", "priority"):
-        raise ValueError("must be round_robin, sorted or priority")
+    try:
+        found = cycle_by_name(value)
+    except (ImportError, AttributeError, ValueError) as exc:
+        raise ValueError(
+            "must be round_robin, sorted, priority, or name a class of cycles"
+        ) from exc
+    if not all(callable(getattr(found, name, None)) for name in ("update", "consume", "rotate")):
+        raise ValueError("must be a class with the methods update, consume and rotate")
     return value
 
 
@@ -48,7 +55,9 @@ class RedisOptions(VirtualOptions):
     )
     queue_order_strategy: Any = option(
         "round_robin",
-        "order in which queues are served: round_robin, sorted, priority",
+        "order in which queues are served: round_robin (each in turn), priority (as they were "
+        "first consumed), sorted (by name), or a class like those of kombu.utils.scheduling, or "
+        "its dotted name; more urgent priority steps go first in any case",
         parse=_order,
     )
     ack_emulation: bool = option(
@@ -90,7 +99,7 @@ class RedisOptions(VirtualOptions):
     )
     reauth_check_interval: float | None = option(
         10,
-        "of the published transport; ours re-authenticates before the next command",
+        "of the published transport; ours authenticates as soon as credentials are renewed",
         parse=seconds,
     )
     retry_on_timeout: bool | None = option(None, "given to the client library", parse=boolean)

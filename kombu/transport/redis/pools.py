@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis.client import Redis
 from redis.connection import Connection, ConnectionPool, SSLConnection
-from redis.credentials import StreamingCredentialProvider
 from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
 
 from kombu.transport.redis.greeting import greeting_bounded
@@ -25,16 +23,7 @@ def make_pool(parameters: dict[str, Any]) -> ConnectionPool:
     """
     arguments = dict(parameters)
     connection_class = greeting_bounded(arguments.pop("connection_class", Connection))
-    pool = ConnectionPool(connection_class=connection_class, **arguments)
-    if reauthenticates(parameters):
-        # The client registers the pool with the provider, which then pushes new tokens.
-        Redis(connection_pool=pool)
-    return pool
-
-
-def reauthenticates(parameters: dict[str, Any]) -> bool:
-    """Whether credentials change while connections are open."""
-    return isinstance(parameters.get("credential_provider"), StreamingCredentialProvider)
+    return ConnectionPool(connection_class=connection_class, **arguments)
 
 
 def make_sentinel_pool(

@@ -2,12 +2,12 @@
 --include stream
 -- Register an owner as waiting; arm.lua, for streams (KEYS, ARGV and reply are the same).
 local owner, queues, steps = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local ttl, channel = ARGV[4], ARGV[5]
+local ttl, channel, look = ARGV[4], ARGV[5], ARGV[6] == '1'
 local width = 3 + steps
 local clock = redis.call('TIME')
 local now = tonumber(clock[1] .. '.' .. string.format('%06d', tonumber(clock[2])))
 local due = nil
-local watches, mine = {}, {}
+local watches, mine, crowd = {}, {}, 0
 for queue = 1, queues do
   local base = (queue - 1) * width
   local current = redis.call('GET', KEYS[base + 2])
@@ -15,16 +15,19 @@ for queue = 1, queues do
     local listening = redis.call('PUBSUB', 'NUMSUB', channel .. current)
     if tonumber(listening[2]) == 0 then current = false end
   end
-  if not current or current == owner then
+  local mine_now = not current or current == owner
+  if mine_now then
     watches[queue] = true
     mine[#mine + 1] = queue
+  end
+  if mine_now or look then
     for step = 1, steps do
-      if has_work(KEYS[base + 3 + step]) then return {1, '', {}} end
+      if has_work(KEYS[base + 3 + step]) then return {1, '', {}, 0} end
     end
     local first = redis.call('ZRANGE', KEYS[base + 3], 0, 0, 'WITHSCORES')
     if first[2] then
       local wait = tonumber(first[2]) - now
-      if wait <= 0 then return {1, '', {}} end
+      if wait <= 0 then return {1, '', {}, 0} end
       if not due or wait < due then due = wait end
     end
   end
@@ -37,6 +40,7 @@ for queue = 1, queues do
   else
     redis.call('ZADD', KEYS[base + 1], string.format('%.6f', now), owner)
     redis.call('PEXPIRE', KEYS[base + 1], 600000)
+    crowd = math.max(crowd, redis.call('ZCARD', KEYS[base + 1]))
   end
 end
-return {0, due and string.format('%.6f', due) or '', mine}
+return {0, due and string.format('%.6f', due) or '', mine, crowd}

@@ -7,7 +7,6 @@ that no message is copied when it is claimed.
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +19,7 @@ from kombu.transport.redis.link import Command, Script
 from kombu.transport.redis.options import RedisOptions
 from kombu.transport.redis.server import Server
 from kombu.transport.virtual.envelope import parse
-from kombu.transport.virtual.store import Claim, Envelope, Put
-from kombu.utils.json import dumps
+from kombu.transport.virtual.store import Claim, Envelope
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class StreamClaim(Claim):
         consumer: the owner, as the group knows it.
     """
 
-    __slots__ = ("consumer", "count", "entry", "raw", "stream")
+    __slots__ = ("consumer", "count", "entry", "rank", "raw", "stream")
 
     def __init__(
         self,
@@ -70,13 +68,14 @@ class StreamClaim(Claim):
         count: int,
         consumer: str,
         raw: bytes,
+        rank: int = 0,
     ) -> None:
         marked, before = history(message)
         super().__init__(
             queue, message, f"{entry}/{count}", marked or count > 1, max(before, count - 1)
         )
         self.stream, self.entry, self.count = stream, entry, count
-        self.consumer, self.raw = consumer, raw
+        self.consumer, self.raw, self.rank = consumer, raw, rank
 
 
 class RedisStreamStore(TopologyKeepingStore):
@@ -89,6 +88,8 @@ class RedisStreamStore(TopologyKeepingStore):
     """
 
     arm_script = "stream_arm"
+    put_script = Script("stream_put")
+    together = 1
 
     def __init__(self, server: Server, keys: Keyspace, options: RedisOptions) -> None:
         super().__init__(server, keys, options)
@@ -96,7 +97,6 @@ class RedisStreamStore(TopologyKeepingStore):
         self._stream_claim = Script("stream_claim")
         self._stream_settle = Script("stream_settle")
         self._stream_count = Script("stream_count")
-        self._put_script = Script("stream_put")
         self._sweep_at = 0.0
 
     def _consumer(self) -> str:
@@ -125,20 +125,8 @@ class RedisStreamStore(TopologyKeepingStore):
 
     # ---- messages
 
-    def _put_commands(self, item: Put) -> list[Command]:
-        text = dumps(item.message)
-        name = item.queue
-        commands: list[Command]
-        if item.ready_at is not None and item.ready_at > time.time():
-            step = self._keys.step_of(item.priority)
-            member = f"{step}:{uuid.uuid4().hex[:12]}:{text}"
-            commands = [("ZADD", self._keys.of_queue("delayed", name), item.ready_at, member)]
-        else:
-            commands = [("XADD", self._keys.list_for(name, item.priority), "*", "m", text)]
-        expires = self._expiry.get(name)
-        if expires is not None:
-            commands += self._touch(name, expires)
-        return commands
+    def _append_to(self, queue: str, priority: int) -> tuple[str, ...]:
+        return "XADD", self._keys.list_for(queue, priority), "*", "m"
 
     def _claim_group(
         self,
@@ -189,7 +177,14 @@ class RedisStreamStore(TopologyKeepingStore):
             queue, stream = streams[number - 1]
             message = parse(raw)
             claim = StreamClaim(
-                queue, message or {}, stream, entry.decode(), int(count), consumer, raw
+                queue,
+                message or {},
+                stream,
+                entry.decode(),
+                int(count),
+                consumer,
+                raw,
+                (number - 1) % len(self._keys.steps),
             )
             if message is None:
                 quarantine = self._keys.of_queue("quarantine", queue)
@@ -202,8 +197,8 @@ class RedisStreamStore(TopologyKeepingStore):
             self._server.pipeline(
                 [(self._keys.base(queue), c) for c in self._touch(queue, self._expiry[queue])]
             )
-        if claims:
-            self.waker.registered.difference_update(registered)
+        if rows:
+            self.waker.signed_off(registered)
         return claims
 
     @property
@@ -246,6 +241,10 @@ class RedisStreamStore(TopologyKeepingStore):
     def sweep_if_due(self) -> int:
         """Nothing by itself: claims look for owners that are gone."""
         return 0
+
+    def is_armed(self, queues: Sequence[str]) -> bool:
+        # Claims look for owners that are gone.
+        return time.monotonic() < self._sweep_at and super().is_armed(queues)
 
     def _chore(self) -> float:
         for chore in self.chores:

@@ -69,7 +69,7 @@ class TrackedReads:
 
     def __init__(self, server: Server, waker: Waker, enabled: bool) -> None:
         self._server, self._waker, self._enabled = server, waker, enabled
-        self._values: dict[bytes, tuple[Node, int, Any]] = {}
+        self._values: dict[bytes, tuple[Node, tuple[int, int], Any]] = {}
         self._lock = threading.RLock()
         waker.add_hearer(self._heard)
 
@@ -101,9 +101,9 @@ class TrackedReads:
         known = self._values.get(key.encode("utf-8", "surrogatepass"))
         if known is None:
             return MISSING
-        node, generation, _ = known
+        node, tracking, _ = known
         self._waker.hear()
-        if not node.is_listening or node.link.generation != generation:
+        if node.tracking != tracking:
             return MISSING
         # It may have been announced as changed just now.
         known = self._values.get(key.encode("utf-8", "surrogatepass"))
@@ -120,15 +120,22 @@ class TrackedReads:
         node = self._server.node(key)
         if not node.listen():
             return parse(self._server.call(key, *command))
-        replies = self._server.pipeline([(key, ("CLIENT", "CACHING", "YES")), (key, command)])
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-        value = parse(replies[1])
+        tracking = node.tracking
+        caching, reply = self._server.pipeline(
+            [(key, ("CLIENT", "CACHING", "YES")), (key, command)]
+        )
+        if isinstance(reply, Exception):
+            raise reply
+        value = parse(reply)
+        if tracking is None or node.tracking != tracking:
+            # Read over another connection, which announces nothing yet.
+            return value
+        if isinstance(caching, Exception):
+            raise caching
         with self._lock:
             while len(self._values) >= _KEEP:
                 self._values.pop(next(iter(self._values)))
-            self._values[name] = (node, node.link.generation, value)
+            self._values[name] = (node, tracking, value)
         return value
 
 

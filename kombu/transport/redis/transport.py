@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import redis as redis_py
+from redis.credentials import StreamingCredentialProvider
 
 from kombu.transport import base, virtual
 from kombu.transport.redis.broker import Broker
@@ -13,7 +14,8 @@ from kombu.transport.redis.cluster import Cluster
 from kombu.transport.redis.errors import ERRORS, mapped
 from kombu.transport.redis.node import Node
 from kombu.transport.redis.options import RedisOptions
-from kombu.transport.redis.pools import make_pool, make_sentinel_pool, reauthenticates
+from kombu.transport.redis.pools import make_pool, make_sentinel_pool
+from kombu.transport.redis.renewals import Renewals
 from kombu.transport.redis.server import Server
 from kombu.transport.redis.store import FEATURES
 from kombu.transport.redis.streams import RedisStreamStore, StreamKeyspace
@@ -22,6 +24,7 @@ from kombu.transport.redis.topology import Backend, RedisTopology
 from kombu.transport.redis.urls import DEFAULT_PORT, database, sentinel_addresses
 from kombu.transport.virtual.store import Fanout, Store
 from kombu.transport.virtual.topology import Topology
+from kombu.utils.scheduling import cycle_by_name
 
 
 class Transport(virtual.Transport):
@@ -90,10 +93,10 @@ class Transport(virtual.Transport):
         if "cluster" in target_of(self.client).kinds:
             server: Server = self._cluster(parameters)
         else:
-            server = Server(Node(self._make_pool(parameters), reauthenticates(parameters)))
+            server = Server(Node(self._make_pool(parameters)))
         number = parameters.get("db", 0)
         if "streams" in target_of(self.client).kinds:
-            return Broker(
+            broker = Broker(
                 server,
                 self.options,
                 number,
@@ -101,7 +104,12 @@ class Transport(virtual.Transport):
                 RedisStreamStore,
                 StreamKeyspace,
             )
-        return Broker(server, self.options, number, self._fanout_compat)
+        else:
+            broker = Broker(server, self.options, number, self._fanout_compat)
+        provider = parameters.get("credential_provider")
+        if isinstance(provider, StreamingCredentialProvider):
+            Renewals.of(provider).add(broker)
+        return broker
 
     def _cluster(self, parameters: dict[str, Any]) -> Cluster:
         if parameters.pop("db", 0):
@@ -110,7 +118,7 @@ class Transport(virtual.Transport):
         def make_node(address: tuple[str, int]) -> Node:
             host, port = address
             pool = make_pool({**parameters, "host": host, "port": port})
-            return Node(pool, reauthenticates(parameters))
+            return Node(pool)
 
         seeds = [
             (parameters["host"], parameters["port"]),
@@ -149,6 +157,10 @@ class Transport(virtual.Transport):
         if target.hostname.startswith("socket://"):
             return "a unix socket"
         return f"{target.hostname}:{target.port or self.default_port}"
+
+    def create_cycle(self) -> Any:
+        """As option ``queue_order_strategy`` says."""
+        return cycle_by_name(self.options.queue_order_strategy)()
 
     def create_fanout(self, store: Store) -> Fanout | None:
         """PUBLISH and PSUBSCRIBE."""

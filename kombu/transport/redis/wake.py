@@ -4,71 +4,38 @@ Of all owners that wait for a queue one is its sentry: the server tracks the lis
 read (CLIENT TRACKING) and tells its listener of the first push from anybody. The sentry
 claims; the claim hands the watch on to the next idle owner, and calls as many more as there
 are messages left. So one message wakes two owners, however many wait. See ``arm.lua``.
+
+What wakes an owner is set up on two connections: commands are tracked on one, announced on
+the other. Losing either undoes it, so a wait ends when either is closed, and what was set up
+while one was being replaced is set up again.
 """
 
 from __future__ import annotations
 
-import os
 import select
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from redis import exceptions
 
+from kombu.transport.redis.bell import Bell
 from kombu.transport.redis.keys import Keyspace
-from kombu.transport.redis.link import Script
 from kombu.transport.redis.listener import INVALIDATE, Heard
-from kombu.transport.redis.node import Node
+from kombu.transport.redis.registration import Registration
 from kombu.transport.redis.server import Server
 
 #: Shortest and longest pause between looks where the server can't wake us, in seconds.
 _BACKOFF = (0.001, 1.0)
 
-#: Told to hearers when a listener lost its connection: what they know may be out of date.
+#: Longest pause between two looks in a cluster, where a slot that moves takes its sentry along.
+_CLUSTER_TICK = 5.0
+
+#: Told to hearers when a connection was lost: what they know may be out of date.
 LOST = Heard(b"", None)
 
 #: Given a message of a listener: whether it was meant for this hearer.
 Hearer = Callable[[Heard], bool]
-
-
-class Bell:
-    """Ends a ``poll`` from another thread."""
-
-    def __init__(self) -> None:
-        self._open()
-
-    def _open(self) -> None:
-        self._pid = os.getpid()
-        self.reader, self._writer = os.pipe()
-        os.set_blocking(self.reader, False)
-        os.set_blocking(self._writer, False)
-
-    def ring(self) -> None:
-        """Make the reader readable; ringing twice is ringing once."""
-        self.after_fork()
-        try:
-            os.write(self._writer, b"!")
-        except BlockingIOError:
-            return
-
-    def answered(self) -> bool:
-        """Whether it rang; it is silent afterwards."""
-        try:
-            return bool(os.read(self.reader, 4096))
-        except BlockingIOError:
-            return False
-
-    def after_fork(self) -> None:
-        """A child must not share the parent's pipe."""
-        if self._pid != os.getpid():
-            self._open()
-
-    def close(self) -> None:
-        """Free the descriptors."""
-        for descriptor in (self.reader, self._writer):
-            os.close(descriptor)
 
 
 class Waker:
@@ -92,26 +59,19 @@ class Waker:
         enabled: bool = True,
         script: str = "arm",
     ) -> None:
-        self._server, self._keys, self._owner = server, keys, owner
-        self._tick = tick
+        self._server, self._keys = server, keys
+        self._tick = min(tick, _CLUSTER_TICK) if server.is_cluster else tick
         self._enabled = enabled
-        self._script = Script(script)
         self._bell = Bell()
         self._lock = threading.RLock()
         self._hearers: list[Hearer] = []
         self._armed: frozenset[str] = frozenset()
         self._armed_until = 0.0
         self._due: float | None = None
-        self._watched: set[bytes] = set()
         self._pause = _BACKOFF[0]
         self._rung = 0
-        #: Queues for which the server has this owner on its list of those that wait.
-        self.registered: set[str] = set()
-
-    @property
-    def channel(self) -> str:
-        """The channel that wakes this owner."""
-        return self._keys.wake_channel + self._owner()
+        #: Where this owner is registered as waiting.
+        self.registration = Registration(server, keys, owner, self._tick, script)
 
     def add_hearer(self, hearer: Hearer) -> None:
         """Also offer each message of the listeners to ``hearer``."""
@@ -127,16 +87,25 @@ class Waker:
                     self._take(heard)
             except (exceptions.ConnectionError, exceptions.TimeoutError):
                 # The next command finds out whether the server is back; till then look anew.
-                for hearer in self._hearers:
-                    hearer(LOST)
-                self._wake_up()
+                self._lost()
         return self._rung > 0
+
+    def _notice_cuts(self) -> None:
+        """Give up command connections that the server has closed."""
+        for node in self._server.nodes():
+            if node.link.drop_if_cut():
+                self._lost()
+
+    def _lost(self) -> None:
+        for hearer in self._hearers:
+            hearer(LOST)
+        self._wake_up()
 
     def _take(self, heard: Heard) -> None:
         if any(hearer(heard) for hearer in self._hearers):
             return
         announced = heard.data if heard.subscription == INVALIDATE else None
-        if announced is not None and self._watched.isdisjoint(announced):
+        if announced is not None and not self.registration.concerns(announced):
             # About something else that was read over this connection.
             return
         # A key changed, or another owner calls: the registration has to be made anew.
@@ -152,98 +121,37 @@ class Waker:
         with self._lock:
             self._rung += 1
 
-    def forget(self) -> None:
-        """This owner is at work: the server has taken it off its lists."""
+    def signed_off(self, queues: Iterable[str]) -> None:
+        """This owner is at work: the server has taken it off the lists of these queues."""
         with self._lock:
             self._armed = frozenset()
-            self.registered.clear()
+            self.registration.queues.difference_update(queues)
+
+    def forget(self) -> None:
+        """In a forked child, which is another owner: nothing is registered."""
+        with self._lock:
+            self._armed = frozenset()
+            self.registration.queues.clear()
 
     # ---- arming
 
     def arm(self, queues: Sequence[str]) -> bool:
         """Register as waiting for ``queues``; whether there is work already."""
         with self._lock:
-            if not self._can_wake(queues):
+            if not self._enabled or not self.registration.listen(queues):
                 return self._look(queues)
             wanted = frozenset(queues)
             now = time.monotonic()
-            over = now >= self._armed_until or (self._due is not None and now >= self._due)
-            if wanted <= self._armed and not over and self._is_listening():
+            ran_out = now >= self._armed_until
+            over = ran_out or (self._due is not None and now >= self._due)
+            if wanted <= self._armed and not over and self.registration.holds(queues):
                 return False
-            self._rung = 0
-            work, due = self._register(queues)
-            self._armed = frozenset() if work else wanted
-            self._armed_until = now + self._tick
-            self._due = None if due is None else now + due
-            return work
-
-    def _can_wake(self, queues: Sequence[str]) -> bool:
-        if not self._enabled:
-            return False
-        channel = self.channel
-        nodes: dict[int, Node] = {}
-        for group in self._keys.grouped(queues):
-            node = self._server.node(self._keys.base(group[0]))
-            nodes[id(node)] = node
-        return all(node.listen(channel) for node in nodes.values())
-
-    def _is_listening(self) -> bool:
-        return all(node.is_listening for node in self._server.nodes() if node.listener.is_open)
-
-    def _register(self, queues: Sequence[str]) -> tuple[bool, float | None]:
-        work, soonest = False, None
-        self._watched = {
-            name.encode("utf-8", "surrogatepass")
-            for queue in queues
-            for name in (*self._keys.lists(queue), self._keys.of_queue("delayed", queue))
-        }
-        sentry_ms = int(self._tick * 2500)
-        for group in self._keys.grouped(queues):
-            ready, due, mine = self._sign_on(group, sentry_ms)
-            if ready:
-                work = True
-                continue
-            self.registered.update(group)
-            if due:
-                soonest = float(due) if soonest is None else min(soonest, float(due))
-            if mine:
-                self._track([group[number - 1] for number in mine])
-                # Once more, for what came before the server began to watch.
-                ready, _, _ = self._sign_on(group, sentry_ms)
-                work = work or bool(ready)
-        return work, soonest
-
-    def _sign_on(self, group: Sequence[str], sentry_ms: int) -> Any:
-        names: list[str] = []
-        for queue in group:
-            names += [
-                self._keys.of_queue("idle", queue),
-                self._keys.of_queue("sentry", queue),
-                self._keys.of_queue("delayed", queue),
-                *self._keys.lists(queue),
-            ]
-        steps = len(self._keys.steps)
-        return self._server.script(
-            self._script,
-            names,
-            [self._owner(), len(group), steps, sentry_ms, self._keys.wake_channel],
-        )
-
-    def _track(self, queues: Sequence[str]) -> None:
-        """Have the server announce what happens to these queues."""
-        for group in self._keys.grouped(queues):
-            base = self._keys.base(group[0])
-            watched = [
-                name
-                for queue in group
-                for name in (*self._keys.lists(queue), self._keys.of_queue("delayed", queue))
-            ]
-            replies = self._server.pipeline(
-                [(base, ("CLIENT", "CACHING", "YES")), (base, ("EXISTS", *watched))]
-            )
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    raise reply
+            standing = self.registration.register(queues, look=ran_out)
+            self._armed = frozenset() if standing.work else wanted
+            pause = self._tick if standing.look is None else min(standing.look, self._tick)
+            self._armed_until = now + pause
+            self._due = None if standing.due is None else now + standing.due
+            return standing.work
 
     def _look(self, queues: Sequence[str]) -> bool:
         """Where nobody wakes us: whether there is something now."""
@@ -252,7 +160,7 @@ class Waker:
             return False
         found = False
         for group in self._keys.grouped(queues):
-            ready, _, _ = self._sign_on(group, 1)
+            ready, *_ = self.registration.sign_on(group, True, seconds=0.001)
             found = found or bool(ready)
         self._pause = _BACKOFF[0] if found else min(self._pause * 2, _BACKOFF[1])
         self._armed = frozenset() if found else frozenset(queues)
@@ -276,7 +184,8 @@ class Waker:
             if self._bell.answered():
                 return False
             idle_for = chore()
-            if self.hear() or (queues and self.arm(queues)):
+            # Once more after arming: setting up reads what has arrived meanwhile.
+            if self.hear() or (queues and (self.arm(queues) or self.hear())):
                 with self._lock:
                     self._rung = 0
                 return True
@@ -290,7 +199,10 @@ class Waker:
                 pauses.append(self._armed_until - now)
             if self._due is not None:
                 pauses.append(self._due - now)
+            retirements = [node.listener.retires_in for node in self._server.nodes()]
+            pauses += [seconds for seconds in retirements if seconds is not None]
             self._sleep(max(0.0, min(pauses)))
+            self._notice_cuts()
             if self._due is not None and time.monotonic() >= self._due:
                 self._armed = frozenset()
             if queues and time.monotonic() >= self._armed_until:
@@ -306,6 +218,8 @@ class Waker:
         poll = select.poll()
         for descriptor in self.filenos():
             poll.register(descriptor, select.POLLIN)
+        for node in self._server.nodes():
+            node.link.watch(poll)
         poll.poll(min(seconds, 3600.0) * 1000 + 0.999)
 
     def filenos(self) -> list[int]:
@@ -314,10 +228,31 @@ class Waker:
         found = [self._bell.reader, *(node.listener.fileno() for node in self._server.nodes())]
         return [descriptor for descriptor in found if descriptor >= 0]
 
+    @property
+    def descriptors_version(self) -> Hashable:
+        """Changes when one of :meth:`filenos` is another descriptor, perhaps of the same number."""
+        return tuple(
+            (id(node), node.listener.generation, node.listener.is_open)
+            for node in self._server.nodes()
+        )
+
     def arm_descriptors(self, queues: Sequence[str]) -> None:
         """Register as waiting; when there is work already a descriptor is readable at once."""
-        if self.arm(queues):
+        self._notice_cuts()
+        if self._armed and time.monotonic() >= self._armed_until:
+            self._check()
+        if self.arm(queues) or self.hear():
             self._bell.ring()
+
+    def is_armed(self, queues: Sequence[str]) -> bool:
+        """Whether it was armed for ``queues``, which still stands, and no look is due."""
+        self._notice_cuts()
+        if self.hear() or not self._enabled:
+            return False
+        now = time.monotonic()
+        if now >= self._armed_until or (self._due is not None and now >= self._due):
+            return False
+        return self._armed.issuperset(queues) and self.registration.holds(queues)
 
     def heard(self) -> bool:
         """Read what made a descriptor readable; whether there may be work."""
@@ -326,12 +261,6 @@ class Waker:
         with self._lock:
             self._rung = 0
         return rang or called
-
-    def next_look(self) -> float | None:
-        """Monotonic time at which to arm again though nothing was heard."""
-        if not self._armed:
-            return None
-        return self._armed_until if self._due is None else min(self._armed_until, self._due)
 
     def interrupt(self) -> None:
         """End a wait that is under way, or the next one."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from kombu.transport.virtual.lease import LeaseKeeper
 from kombu.transport.virtual.store import Claim, Store
+from kombu.utils.scheduling import round_robin_cycle
 
 #: Seconds for which a queue that was found empty is not asked again while others have work.
 _DRY_TIME = 0.005
@@ -144,9 +145,10 @@ class Dispatcher:
     Arguments:
         store: where messages come from.
         keeper: who keeps them leased.
+        cycle: whose turn it is, of :mod:`kombu.utils.scheduling`; by default all take turns.
     """
 
-    def __init__(self, store: Store, keeper: LeaseKeeper) -> None:
+    def __init__(self, store: Store, keeper: LeaseKeeper, cycle: Any = None) -> None:
         self.store = store
         self.keeper = keeper
         self.consumers = Consumers()
@@ -155,7 +157,8 @@ class Dispatcher:
         self.evented = False
         self._inbox: dict[str, deque[Claim]] = {}
         self._dry: dict[str, float] = {}
-        self._turn: deque[str] = deque()
+        self._cycle = round_robin_cycle() if cycle is None else cycle
+        self._in_cycle: list[str] = []
 
     @property
     def holding(self) -> bool:
@@ -221,13 +224,15 @@ class Dispatcher:
     # ---- what comes next
 
     def _rotation(self) -> list[str]:
-        """All consumed queues, the one that waited longest first."""
+        """All consumed queues, the one whose turn it is first."""
         current = self.consumers.queues
-        turn = self._turn
-        if len(turn) != len(current) or any(queue not in self.consumers for queue in turn):
-            kept = [queue for queue in turn if queue in self.consumers]
-            self._turn = turn = deque([*kept, *(each for each in current if each not in kept)])
-        return list(turn)
+        if current != self._in_cycle:
+            kept: list[str] = []
+            if type(self._cycle) is round_robin_cycle:  # turns go on where they were
+                kept = [each for each in self._cycle.items if each in current]
+            self._cycle.update([*kept, *(each for each in current if each not in kept)])
+            self._in_cycle = current
+        return list(self._cycle.consume(len(current)))
 
     def next(self) -> tuple[Consumer, Claim] | None:
         """One message and its consumer; ``None`` when nothing can be handed out now."""
@@ -270,6 +275,7 @@ class Dispatcher:
         """:meth:`next` where there are several consumers: the one that waited longest first."""
         rotation = self._rotation()
         now = time.monotonic()
+        best: tuple[Consumer, str] | None = None
         for queue in rotation:
             consumer = self.consumers.peek(queue)
             inbox = self._inbox.get(queue)
@@ -282,17 +288,22 @@ class Dispatcher:
                     continue
                 self._claim(consumer, rotation, now)
                 inbox = self._inbox.get(queue)
-            if inbox:
-                claim = inbox.popleft()
-                if not inbox:
-                    del self._inbox[queue]
-                if len(rotation) > 1:
-                    self._turn.remove(queue)
-                    self._turn.append(queue)
-                if not self.consumers.alone(queue):
-                    consumer = self.consumers.next(queue) or consumer
-                return consumer, claim
-        return None
+            if inbox and (best is None or inbox[0].rank < self._inbox[best[1]][0].rank):
+                best = consumer, queue
+                if not inbox[0].rank:
+                    break
+        if best is None:
+            return None
+        consumer, queue = best
+        inbox = self._inbox[queue]
+        claim = inbox.popleft()
+        if not inbox:
+            del self._inbox[queue]
+        if len(rotation) > 1:
+            self._cycle.rotate(queue)
+        if not self.consumers.alone(queue):
+            consumer = self.consumers.next(queue) or consumer
+        return consumer, claim
 
     def _claim(self, consumer: Consumer, rotation: list[str], now: float) -> None:
         """Fetch a window of messages for one consumer, and others of its channel alike."""

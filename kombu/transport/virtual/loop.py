@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 from typing import Any
 
 from kombu.transport.virtual.lease import GATHER_TIME
@@ -34,6 +35,7 @@ class LoopDriver:
         self.loop = loop
         self._watched: set[int] = set()
         self._armed: set[str] = set()
+        self._version: Hashable = None
         self._timer: Any = None
         self._stopped = False
         #: Since when there is credit that is not worth a claim yet.
@@ -62,7 +64,8 @@ class LoopDriver:
         if not self._stopped:
             self._tick()
             # Expired messages and ended delays announce themselves on no descriptor.
-            self._ask_again()
+            if not (self._armed and self.store.is_armed(tuple(self._armed))):
+                self._ask_again()
 
     def on_tick(self) -> None:
         """Called before the loop sleeps."""
@@ -101,6 +104,12 @@ class LoopDriver:
 
     def _watch(self) -> None:
         filenos = set(self.store.filenos())
+        version = self.store.descriptors_version
+        if version != self._version:
+            # What the kernel watches is tied to the descriptor, not to its number.
+            for fileno in self._watched:
+                self.loop.remove_reader(fileno)
+            self._watched, self._version = set(), version
         for fileno in self._watched - filenos:
             self.loop.remove_reader(fileno)
         for fileno in filenos - self._watched:

@@ -392,6 +392,8 @@ class PublishVerbs:
         puts: list[Put] = []
         origin: list[int] = []
         failed: dict[int, BaseException] = {}
+        known: dict[str, policies.QueuePolicy | None] = {}
+        now = time.time()
         for index, (message, exchange, routing_key, options) in enumerate(publishes):
             try:
                 kind = self.typeof(exchange) if exchange else None
@@ -407,7 +409,10 @@ class PublishVerbs:
                     if exchange
                     else (routing_key,)
                 )
-                made = [self._put_of(queue, message) for queue in queues]
+                for queue in queues:
+                    if queue not in known:
+                        known[queue] = self.topology.policy(queue)
+                made = [policies.put_of(queue, message, known[queue], now) for queue in queues]
             except (ChannelError, MessageNacked, ValueError) as exc:
                 failed[index] = exc
                 continue

@@ -11,7 +11,7 @@ Everything a driver has to promise is written on the method that promises it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from kombu.transport.features import Features
@@ -67,6 +67,10 @@ class Claim:
     """
 
     __slots__ = ("deliveries", "message", "queue", "receipt", "redelivered")
+
+    #: Of claims for several queues those of the lowest rank are handed out first; for stores
+    #: where priorities go across queues.
+    rank: int = 0
 
     def __init__(
         self,
@@ -252,8 +256,20 @@ class Store(ABC):
         """Descriptors to watch for reading; may change after each ``on_readable`` or ``arm``."""
         return ()
 
+    @property
+    def descriptors_version(self) -> Hashable:
+        """Changes when one of :meth:`filenos` was closed and its number stands for another."""
+        return 0
+
     def arm(self, queues: Sequence[str]) -> None:  # noqa: B027 - optional
         """Ask the backend, without blocking, to make a descriptor readable when one has work."""
+
+    def is_armed(self, queues: Sequence[str]) -> bool:
+        """Whether all is as ``arm`` left it, so that a look at these queues would find nothing.
+
+        Asked about once a second; where a store can't tell, its queues are looked at then.
+        """
+        return False
 
     def on_readable(self, fileno: int) -> bool:
         """Read what arrived without blocking; whether a claim may now succeed."""

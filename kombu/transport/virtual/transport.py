@@ -30,7 +30,7 @@ from kombu.transport.virtual.store import Fanout, Store
 from kombu.transport.virtual.topology import Topology
 from kombu.utils.logfields import log_fields
 from kombu.utils.loggers import get_logger
-from kombu.utils.scheduling import FairCycle
+from kombu.utils.scheduling import FairCycle, round_robin_cycle
 
 logger = get_logger(__name__)
 
@@ -110,6 +110,10 @@ class Transport(base.Transport):
         """
         return Topology(vhost=self._vhost())
 
+    def create_cycle(self) -> Any:
+        """In which order queues are served: a cycle of :mod:`kombu.utils.scheduling`."""
+        return round_robin_cycle()
+
     def create_fanout(self, store: Store) -> Fanout | None:
         """The backend's publish/subscribe, if it has one; otherwise queues get copies.
 
@@ -153,7 +157,7 @@ class Transport(base.Transport):
         target = MissingHooks() if store is None else store
         self.keeper = LeaseKeeper(target, self.options.max_hold)
         self.keeper.on_renewed = WeakMethod(self._tell_renewed)
-        self.dispatcher = Dispatcher(target, self.keeper)
+        self.dispatcher = Dispatcher(target, self.keeper, self.create_cycle())
 
     def _tell_renewed(self, count: int) -> None:
         self.tell("lease_renewed", None, count)

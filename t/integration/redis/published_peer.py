@@ -56,6 +56,8 @@ def consume(connection, channel, order):
         how = order.get("how", "ack")
         if how == "ack":
             message.ack()
+        elif how == "reject":
+            message.reject()
         elif how == "requeue":
             message.requeue()
             got.append(None)

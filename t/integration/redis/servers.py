@@ -52,13 +52,14 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> RedisServer:
+    def start(self, wait: bool = True) -> RedisServer:
         assert BINARY, "redis-server is not installed"
         command = [BINARY, str(self.configuration), *(["--sentinel"] if self.sentinel else [])]
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        self.wait_until_ready()
+        if wait:
+            self.wait_until_ready()
         return self
 
     def client(self, **options: object) -> redis.Redis:

@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from kombu.mixins import ConsumerMixin
 from kombu.testing.conformance.store import envelope
 from kombu.transport.virtual.store import Put
+from t.integration.redis import restarts
 from t.integration.redis.conftest import make_store
 from t.integration.redis.servers import RedisServer
 
@@ -86,6 +87,14 @@ def test_consumers_resume_after_restarts(own_server: RedisServer, worker: Worker
         total += 3
         assert worker.has(total)
     assert set(worker.got) == set(range(total))
+
+
+@pytest.mark.timeout(120)
+def test_restarts_under_load_lose_nothing(tmp_path: Path) -> None:
+    """In short; ``python -m t.integration.redis.restarts`` for fifty."""
+    outcome = restarts.run(tmp_path / "restarting", restarts=3)
+    assert outcome.sent > 0
+    assert (outcome.lost, outcome.consumers_dead) == (0, 0)
 
 
 def test_consumers_resume_after_client_kill(own_server: RedisServer, worker: Worker) -> None:

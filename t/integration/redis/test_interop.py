@@ -230,6 +230,61 @@ def test_what_new_requeues_old_receives(
     assert old.line() == {"bodies": [{"n": 1}], "redelivered": [True]}
 
 
+def test_priorities_of_new_producers_order_old_consumers(
+    peer: Callable[..., Peer], connect: Callable[..., Connection]
+) -> None:
+    producer = Producer(connect().channel())
+    for priority in (9, 0, 3):
+        producer.publish(priority, routing_key="q", priority=priority, declare=[Queue("q")])
+    old = peer("consume", queue="q", count=3, prefetch=1)
+    old.line()
+    assert old.line()["bodies"] == [0, 3, 9]
+
+
+@pytest.mark.parametrize("rejecting", ["old", "new"])
+def test_what_one_side_rejects_the_other_does_not_see(
+    peer: Callable[..., Peer],
+    connect: Callable[..., Connection],
+    server: RedisServer,
+    options: dict[str, Any],
+    rejecting: str,
+) -> None:
+    connection = connect(visibility_timeout=0.5)
+    channel = connection.channel()
+    queue = Queue("q")(channel)
+    if rejecting == "old":
+        Producer(channel).publish({"n": 1}, routing_key="q", declare=[Queue("q")])
+        old = peer("consume", queue="q", count=1, how="reject")
+        old.line()
+        assert old.line()["bodies"] == [{"n": 1}]
+        old.end()
+        assert receive(connection, Queue("q"), 1, seconds=1) == []
+    else:
+        peer("produce", queue="q", bodies=[{"n": 1}]).line()
+        message = queue.get()
+        assert message is not None
+        message.reject()
+        short = {"visibility_timeout": 0.2, "unacked_restore_throttle": 1}
+        peer("restore", queue="q", options=short).line()
+        assert channel._size("q") == 0
+    prefix = options.get("global_keyprefix", "")
+    admin = server.client()
+    assert admin.hlen(f"{prefix}unacked") == admin.zcard(f"{prefix}unacked_index") == 0
+
+
+def test_a_batch_of_new_producers_reaches_old_consumers_in_order(
+    peer: Callable[..., Peer], connect: Callable[..., Connection]
+) -> None:
+    producer = Producer(connect().channel())
+    bodies = [{"n": number} for number in range(20)]
+    with producer.batch():
+        for body in bodies:
+            producer.publish(body, routing_key="q", declare=[Queue("q")])
+    old = peer("consume", queue="q", count=20)
+    old.line()
+    assert old.line()["bodies"] == bodies
+
+
 def test_fanout_reaches_old_and_new(
     peer: Callable[..., Peer], connect: Callable[..., Connection]
 ) -> None:

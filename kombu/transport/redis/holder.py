@@ -1,0 +1,105 @@
+"""What all parts of a Redis store share: who it is, where its keys live, what queues demand."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from redis import exceptions
+
+from kombu.transport.redis.errors import ERRORS as TABLE
+from kombu.transport.redis.keys import Keyspace
+from kombu.transport.redis.link import Command
+from kombu.transport.redis.options import RedisOptions
+from kombu.transport.redis.restore import Restorer, Router
+from kombu.transport.redis.server import Server
+from kombu.transport.redis.wake import Waker
+from kombu.transport.virtual.policy import QueuePolicy
+from kombu.transport.virtual.store import Store
+
+
+class StoreBase(Store):
+    """The parts' common ground.
+
+    Arguments:
+        server: where the keys live.
+        keys: their names.
+        options: the transport's options.
+    """
+
+    #: Registers an owner as waiting.
+    arm_script = "arm"
+
+    def __init__(self, server: Server, keys: Keyspace, options: RedisOptions) -> None:
+        self._server, self._keys, self._options = server, keys, options
+        self.lease = options.lease_seconds if options.ack_emulation else None
+        self.claim_window = options.claim_window
+        self._expiry: dict[str, int] = {}
+        self._policies: dict[str, QueuePolicy | None] = {}
+        self._crowded: set[str] = set()
+        #: Run before each wait, by whoever has something to look after.
+        self.chores: list[Callable[[], None]] = []
+        #: Arguments of a queue that another client declared, where somebody keeps them.
+        self.find_arguments: Callable[[str], Mapping[str, Any] | None] | None = None
+        self.find_expiry: Callable[[str], int | None] | None = None
+        self._complained: set[str] = set()
+        self._closed = False
+        self._lock = threading.RLock()
+        self._name_owner()
+        tick = options.health_check_interval or 25.0
+        self.waker = Waker(server, keys, self._current_owner, tick, options.waking, self.arm_script)
+        self.restorer = Restorer(server, keys, options)
+
+    # ---- who we are
+
+    def _name_owner(self) -> None:
+        self._pid = os.getpid()
+        self._owner = f"{uuid.uuid4().hex}-{self._pid}"
+
+    def _current_owner(self) -> str:
+        if self._pid != os.getpid():
+            self._name_owner()
+            self.waker.forget()
+        return self._owner
+
+    @property
+    def owner(self) -> str:
+        """Name of this holder of leases; another one in a forked child."""
+        return self._current_owner()
+
+    def use_router(self, router: Router) -> None:
+        """How to find the queues of messages that a published peer abandoned."""
+        self.restorer.router = router
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise TABLE.translate(exceptions.ConnectionError("the store is closed"), "use Redis")
+
+    # ---- what queues demand
+
+    def _policy(self, queue: str) -> QueuePolicy | None:
+        """What a queue's arguments demand, as this client or another declared them."""
+        if queue in self._policies:
+            return self._policies[queue]
+        if self.find_arguments is None:
+            return None
+        return QueuePolicy.of(self.find_arguments(queue))
+
+    def _touch(self, queue: str, expires: int) -> list[Command]:
+        names = [*self._keys.lists(queue), self._keys.of_queue("queue", queue)]
+        return [("PEXPIRE", name, expires) for name in names]
+
+    @staticmethod
+    def _strict(replies: list[Any]) -> list[Any]:
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+
+def or_none(limit: int | None) -> int:
+    """A limit as the scripts take it."""
+    return -1 if limit is None else limit

@@ -1,0 +1,180 @@
+"""What is no message, no queue and no URL: a clear error, and nothing lost or retried for ever."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from amqp.exceptions import ChannelError
+
+from kombu import Connection, Consumer, Producer, Queue
+from kombu.testing.conformance.store import envelope
+from t.integration.redis.servers import RedisServer
+
+OK = json.dumps(
+    {**envelope("ok"), "properties": {"delivery_tag": "tag", "delivery_info": {}, "priority": 0}}
+)
+
+POISON = {
+    "text": b"not json",
+    "binary": b"\x80\x04\xff\x00",
+    "empty": b"",
+    "cut short": OK[:-20].encode(),
+    "a list": b"[1, 2]",
+    "no properties": b'{"body": "x"}',
+    "properties are no object": b'{"body": "x", "properties": 5}',
+    "no delivery tag": b'{"body": "x", "properties": {"delivery_info": {}}}',
+    "nested too deep": b'{"properties":' * 3000,
+}
+
+
+@pytest.fixture
+def connection(server: RedisServer) -> Iterator[Connection]:
+    with Connection(server.url) as connection:
+        yield connection
+
+
+def receive(connection: Connection, count: int) -> list[Any]:
+    got: list[Any] = []
+    with Consumer(
+        connection.channel(),
+        [Queue("q")],
+        on_message=lambda message: (got.append(message.payload), message.ack()),
+    ):
+        while len(got) < count:
+            connection.drain_events(timeout=5)
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=0.2)
+    return got
+
+
+@pytest.mark.parametrize("value", POISON.values(), ids=POISON)
+def test_what_is_no_message_is_set_aside_and_the_queue_goes_on(
+    connection: Connection, client: redis.Redis, caplog: pytest.LogCaptureFixture, value: bytes
+) -> None:
+    producer = Producer(connection.channel())
+    producer.publish("before", routing_key="q", declare=[Queue("q")])
+    client.lpush("q", value)
+    producer.publish("after", routing_key="q")
+    with caplog.at_level(logging.ERROR, "kombu.transport.redis"):
+        assert receive(connection, 2) == ["before", "after"]
+    # It is kept, said once, held by nobody and not looked at again.
+    assert client.lrange("_kombu.quarantine.q", 0, -1) == [value]
+    assert len([record for record in caplog.records if "q" in record.getMessage()]) == 1
+    assert client.llen("q") == client.hlen("unacked") == client.zcard("unacked_index") == 0
+
+
+def test_a_message_whose_body_can_not_be_decoded_is_not_delivered_for_ever(
+    connection: Connection, client: redis.Redis
+) -> None:
+    broken = json.loads(OK)
+    broken["properties"]["body_encoding"] = "base64"
+    broken["body"] = "A"
+    client.lpush("q", json.dumps(broken), OK)
+    producer = Producer(connection.channel())
+    producer.publish("after", routing_key="q", declare=[Queue("q")])
+    got: list[Any] = []
+    failed: list[Any] = []
+
+    def handle(message: Any) -> None:
+        try:
+            got.append(message.payload)
+        except Exception:  # noqa: BLE001 - whatever the body's fault is
+            failed.append(message)
+            message.reject()
+            return
+        message.ack()
+
+    with Consumer(connection.channel(), [Queue("q")], on_message=handle):
+        while "after" not in got:
+            connection.drain_events(timeout=5)
+    aside = client.llen("q.undecodable") + client.llen("_kombu.quarantine.q")
+    assert len(failed) + aside == 1
+    assert client.hlen("unacked") == 0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda client: client.set("q", "x"),
+        lambda client: client.hset("q", "a", "x"),
+        lambda client: client.zadd("q", {"x": 1}),
+        lambda client: client.sadd("q", "x"),
+    ],
+    ids=["string", "hash", "zset", "set"],
+)
+def test_a_queue_whose_key_is_something_else(
+    connection: Connection, client: redis.Redis, make: Callable[[redis.Redis], Any]
+) -> None:
+    make(client)
+    before = client.dump("q")
+    channel = connection.channel()
+    for use in (
+        lambda: Producer(channel).publish("x", routing_key="q"),
+        lambda: Queue("q")(channel).get(),
+        lambda: channel._size("q"),
+    ):
+        with pytest.raises(ChannelError, match=r"'q'"):
+            use()
+    assert client.dump("q") == before
+
+
+@pytest.mark.parametrize("key", ["unacked", "unacked_index", "_kombu.holdings", "_kombu.leases"])
+def test_bookkeeping_of_another_type_is_said_and_loses_nothing(
+    connection: Connection, client: redis.Redis, key: str
+) -> None:
+    channel = connection.channel()
+    Producer(channel).publish("x", routing_key="q", declare=[Queue("q")])
+    client.set(key, "x")
+    with pytest.raises(ChannelError, match="WRONGTYPE"):
+        Queue("q")(channel).get()
+    client.delete(key)
+    message = Queue("q")(channel).get()
+    assert message is not None
+    assert message.payload == "x"
+
+
+@pytest.mark.parametrize("missing", ["hexists", "hset", "zadd", "ltrim", "time"])
+def test_a_permission_that_is_missing_half_way_loses_nothing(
+    server: RedisServer, client: redis.Redis, missing: str
+) -> None:
+    client.execute_command(
+        "ACL", "SETUSER", "weak", "on", ">pw", "~*", "&*", "+@all", f"-{missing}"
+    )
+    client.lpush("q", *[OK.replace('"tag"', f'"tag{number}"') for number in range(150)])
+    with Connection(server.url.replace("//", "//weak:pw@")) as weak:
+        channel = weak.channel()
+        with pytest.raises(ChannelError, match=r"(?i)perm"):
+            Queue("q")(channel).get()
+    assert client.llen("q") == 150
+    assert client.hlen("unacked") == 0
+    client.execute_command("ACL", "DELUSER", "weak")
+
+
+@pytest.mark.parametrize("database", ["x", "1x", "-1", "1.5"])
+def test_a_database_that_is_no_number(server: RedisServer, database: str) -> None:
+    with (
+        pytest.raises(ValueError, match=r"[Dd]atabase"),
+        Connection(f"redis://127.0.0.1:{server.port}/{database}") as connection,
+    ):
+        connection.connect()
+
+
+def test_a_database_that_is_not_there(server: RedisServer) -> None:
+    with Connection(f"redis://127.0.0.1:{server.port}/99") as connection:
+        kinds = (*connection.connection_errors, *connection.channel_errors)
+        with pytest.raises(kinds, match=r"(?i)out of range"):
+            connection.transport.establish_connection()
+
+
+@pytest.mark.parametrize("port", ["x", "99999"])
+def test_a_port_that_is_none(port: str) -> None:
+    with (
+        pytest.raises(ValueError, match=r"(?i)port"),
+        Connection(f"redis://127.0.0.1:{port}/0") as connection,
+    ):
+        connection.connect()
