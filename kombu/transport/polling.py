@@ -63,8 +63,8 @@ class LongPolls:
         self._error: Exception | None = None
         self._interrupted = False
         self._closed = False
-        #: Seconds of a queue's last poll, while all of them came back empty.
-        self._lengths: dict[str, int] = {}
+        #: Queues whose last poll came back empty.
+        self._found_empty: set[str] = set()
         self._throttled: dict[str, int] = {}
         self._closing = threading.Event()
         self._orders: SimpleQueue[tuple[str, int, int] | None] = SimpleQueue()
@@ -112,7 +112,7 @@ class LongPolls:
         return claims
 
     def was_just_empty(self, queue: str) -> bool:
-        """Whether a poll for it came back empty a moment ago or is still under way."""
+        """Whether a poll for it is under way or brought less than it could a moment ago."""
         with self._condition:
             return (
                 queue in self._polling or time.monotonic() - self._empty_at.get(queue, -1e9) < 0.5
@@ -124,9 +124,9 @@ class LongPolls:
         """Have a poll under way for each queue, no more than one each.
 
         Arguments:
-            wait_seconds: of the first poll; each that follows an empty one takes twice as long,
-                up to what the option says, so that a consumer that waits in small steps costs
-                no more calls than one that waits in large ones.
+            wait_seconds: of the first poll; those that follow an empty one take what the option
+                says, so that a consumer that waits in small steps costs no more calls than one
+                that waits in large ones.
         """
         first = self.wait_seconds if wait_seconds is None else wait_seconds
         with self._condition:
@@ -134,7 +134,7 @@ class LongPolls:
                 return
             for queue in queues:
                 if queue not in self._polling and not self._arrived.get(queue):
-                    wait = max(first, min(2 * self._lengths.get(queue, 0), self.wait_seconds))
+                    wait = self.wait_seconds if queue in self._found_empty else first
                     self._polling.add(queue)
                     self._order(queue, min(limit, self.largest), wait)
 
@@ -174,10 +174,11 @@ class LongPolls:
             now = time.monotonic()
             if claims and not late:
                 self._arrived.setdefault(queue, deque()).extend((now, each) for each in claims)
-                self._lengths.pop(queue, None)
+                self._found_empty.discard(queue)
             else:
+                self._found_empty.add(queue)
+            if len(claims) < limit:
                 self._empty_at[queue] = now
-                self._lengths[queue] = wait
             if error is not None:
                 self._error = error
             self._condition.notify_all()
@@ -300,7 +301,9 @@ class LongPollStore(Store):
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
         self._limit = limit
         stale = self.polls.take_stale()
-        if stale:
+        if stale and self._evented:  # a loop is not to wait for that
+            threading.Thread(target=self._return_late, args=(stale,), daemon=True).start()
+        elif stale:
             self.settle(releases=stale)
         claims: list[Claim] = []
         for source in self._sources(queues):
@@ -322,7 +325,7 @@ class LongPollStore(Store):
         return claims
 
     def _return_late(self, claims: list[Claim]) -> None:
-        """A poll that outlived its connection brought these; else they stay leased in vain."""
+        """Give back what a poll brought and nobody claimed; else it stays leased in vain."""
         try:
             self.settle(releases=claims)
         except (AMQPConnectionError, ChannelError) as exc:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
+import pymongo
 from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, MongoClient
 from pymongo.collection import Collection
@@ -23,6 +24,7 @@ DELIVERY_ORDER = [("queue", ASCENDING), ("priority", ASCENDING), ("_id", ASCENDI
 
 #: Seconds.
 LONGEST_AWAIT = 10.0
+CLOSING_LIMIT = 1.0
 
 
 class BrokerDatabase:
@@ -83,4 +85,5 @@ class BrokerDatabase:
         return time.time() + self.clock_offset
 
     def close(self) -> None:
-        self.client.close()
+        with pymongo.timeout(CLOSING_LIMIT):  # taking leave of a server that is not there
+            self.client.close()

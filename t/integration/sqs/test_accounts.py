@@ -71,14 +71,14 @@ def test_roles_are_assumed_and_renewed(
     channel = connect(
         predefined_queues={"q": definition},
         sts_token_timeout=900,
-        sts_token_buffer_time=899,
+        sts_token_buffer_time=896,
         **(role if whole else {}),
     ).channel()
     producer = channel.Producer()
     producer.publish(1, routing_key="q")
     producer.publish(2, routing_key="q")
     assert proxy.calls["AssumeRole"] == 1
-    time.sleep(1.1)  # a second of the token's life is left when it is made
+    time.sleep(4.1)  # the token is good for four seconds, by these options
     producer.publish(3, routing_key="q")
     assert proxy.calls["AssumeRole"] == 2
     keys = [call for call in proxy.seen if call.action == "SendMessage"]

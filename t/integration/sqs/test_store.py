@@ -29,7 +29,7 @@ class TestSQSStore(StoreContract):
                 {
                     "endpoint_url": servers.env("sqs")["SQS_ENDPOINT"],
                     "queue_name_prefix": prefix,
-                    "lease": 2,
+                    "lease": 6,
                     **options,
                 },
                 "sqs",
