@@ -27,7 +27,9 @@ NEEDED  := redis \
            nats \
            etcd \
            consul \
-           slmq
+           slmq \
+           azurite \
+           servicebus
 # Two at a time, a file each: every worker starts servers of its own. A test that fails while
 # the other worker restarts a broker has a second try; the summary (R) names it.
 PYTEST  ?= $(BIN)/python -m pytest -q -rR -n 2 --dist loadfile --reruns 1

@@ -20,6 +20,10 @@ _SECRET = re.compile(
 )
 
 
+#: Schemes with a key before the last ``@``, as it is: with ``/``, ``:`` and ``@`` in it.
+KEY_FIRST = ("azurestoragequeues", "azureservicebus")
+
+
 def masked(value: Any, name: str = "", mask: str = MASK) -> Any:
     """A copy of ``value`` in which secrets are replaced.
 
@@ -48,8 +52,11 @@ def masked_url(url: str, mask: str = MASK) -> str:
     """
     if "://" not in url:
         return url
+    scheme, _, rest = url.partition("://")
+    hidden = f"{scheme}://{mask}@{rest.rpartition('@')[2]}" if "@" in rest else url
+    if scheme in KEY_FIRST:
+        return hidden
     try:
         return str(maybe_sanitize_url(url, mask))
     except ValueError:
-        scheme, _, rest = url.partition("://")
-        return f"{scheme}://{mask}@{rest.rpartition('@')[2]}" if "@" in rest else url
+        return hidden

@@ -16,9 +16,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
-from amqp.exceptions import ChannelError, RecoverableChannelError
+from amqp.exceptions import ChannelError
 from amqp.exceptions import ConnectionError as AMQPConnectionError
 
+from kombu.transport.virtual.errors import Throttled
 from kombu.transport.virtual.steps import PrioritySteps
 from kombu.transport.virtual.store import Claim, Store
 
@@ -27,12 +28,9 @@ logger = logging.getLogger(__name__)
 #: Receives up to ``limit`` messages of ``queue``, waiting up to ``wait`` seconds for the first.
 Receive = Callable[[str, int, int], list[Claim]]
 MOST_POLLS = 16
+SHORTEST_PAUSE = 0.001
 #: Seconds between two polls of a queue whose requests are refused for their number.
 LONGEST_BACKOFF = 20.0
-
-
-class Throttled(RecoverableChannelError):
-    """The backend asks for fewer requests."""
 
 
 class LongPolls:
@@ -146,7 +144,7 @@ class LongPolls:
             self._idle_workers -= 1
         elif self._workers < MOST_POLLS:
             self._workers += 1
-            # A daemon: a poll takes up to 20 seconds, and no process shall wait for it to end.
+            # A daemon: a poll may take long, and no process shall wait for it to end.
             threading.Thread(target=self._work, name="kombu-poll", daemon=True).start()
         else:
             self._backlog += 1
@@ -254,13 +252,22 @@ class LongPolls:
             self._raise_error()
             return any(self._arrived.values())
 
-    def close(self) -> None:
+    def close(self, patience: float = 0.0) -> None:
+        """Poll no more.
+
+        Arguments:
+            patience: seconds to wait for polls under way, so that what they bring can still be
+                given back.
+        """
         with self._condition:
             self._closed = True
             self._condition.notify_all()
         self._closing.set()
         if os.getpid() != self._pid:
             return
+        if patience:
+            with self._condition:
+                self._condition.wait_for(lambda: not self._polling, patience)
         for _ in range(self._workers):
             self._orders.put(None)
         if self._bell is not None:
@@ -336,3 +343,54 @@ class LongPollStore(Store):
 
     def on_readable(self, fileno: int) -> bool:
         return self.polls.silence()
+
+
+class Patience:
+    """Makes a long poll of receives that come back at once: asks again after growing pauses.
+
+    Arguments:
+        receive: takes up to so many messages of a queue, without waiting for any.
+        interval: asked before each pause, seconds; the longest one.
+    """
+
+    def __init__(
+        self, receive: Callable[[str, int], list[Claim]], interval: Callable[[], float]
+    ) -> None:
+        self.receive = receive
+        self.interval = interval
+        self._condition = threading.Condition()
+        self._pauses: dict[str, float] = {}
+        self._rings = 0
+        self._closed = False
+
+    def __call__(self, queue: str, limit: int, wait: float) -> list[Claim]:
+        """Up to ``limit`` messages; none after ``wait`` seconds, or when closed."""
+        deadline = time.monotonic() + wait
+        while not self._closed:
+            rings = self._rings
+            claims = self.receive(queue, limit)
+            left = deadline - time.monotonic()
+            if claims:
+                self._pauses.pop(queue, None)
+                return claims
+            if left <= 0:
+                break
+            pause = min(self._pauses.get(queue, SHORTEST_PAUSE), self.interval())
+            with self._condition:
+                rung = self._condition.wait_for(
+                    lambda heard=rings: self._closed or self._rings != heard,  # type: ignore[misc]
+                    min(pause, left),
+                )
+            self._pauses[queue] = SHORTEST_PAUSE if rung else pause * 2
+        return []
+
+    def ring(self) -> None:
+        """Something was put or given back: look at once."""
+        with self._condition:
+            self._rings += 1
+            self._condition.notify_all()
+
+    def close(self) -> None:
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()

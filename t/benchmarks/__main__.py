@@ -40,6 +40,7 @@ BROKERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("publish", "confirmed", "batch", "consume", "latency", "celery"),
     ),
     "mongodb": ("mongodb", "MONGODB_URL", ("publish", "consume", "latency", "idle")),
+    "azurite": ("azurite", "AZURE_QUEUES_URL", ("publish", "consume", "latency", "idle")),
     "kafka": ("kafka", "KAFKA_URL", ("publish", "batch", "consume", "latency", "idle")),
     "zookeeper": ("zookeeper", "ZOOKEEPER_URL", ("publish", "consume", "latency", "idle")),
     "sqs": (

@@ -8,10 +8,12 @@ import pytest
 
 from kombu.testing.conformance import Harness
 from kombu.testing.conformance.crashes import Durable, Restarts
+from kombu.transport.azurestoragequeues import Transport as StorageQueuesTransport
 from kombu.transport.confluentkafka import Transport as KafkaTransport
 from kombu.transport.etcd import Transport as EtcdTransport
 from kombu.transport.gcpubsub import Transport as PubSubTransport
 from kombu.transport.pyamqp import Transport
+from kombu.transport.qpid import Transport as QpidTransport
 from kombu.transport.redis import Transport as RedisTransport
 from t.integration.kafka.settings import TANSU
 from t.services.pool import Servers
@@ -86,4 +88,30 @@ class TestPubSubRestart(Restarts):
         options = {"ack_deadline_seconds": 10, "lease": 3, "wait_time_seconds": 2}
         url = "gcpubsub://projects/restarts"
         with Harness(url, transport_options=options, restart=service.restart) as harness:
+            yield harness
+
+
+@pytest.mark.server("azurite")
+class TestAzureStorageQueuesRestart(Restarts, Durable):
+    features = StorageQueuesTransport.features
+    restartable = True
+
+    @pytest.fixture
+    def harness(self, servers: Servers) -> Iterator[Harness]:
+        service = servers.service("azurite")
+        url = service.env["AZURE_QUEUES_URL"]
+        with Harness(url, restart=service.restart) as harness:
+            yield harness
+
+
+@pytest.mark.server("rabbitmq")
+class TestQpidRestart(Restarts, Durable):
+    features = QpidTransport.features
+    restartable = True
+
+    @pytest.fixture
+    def harness(self, servers: Servers) -> Iterator[Harness]:
+        service = servers.service("rabbitmq")
+        url = service.env["RABBITMQ_AMQP10_URL"].replace("amqp://", "qpid://")
+        with Harness(url, restart=service.restart) as harness:
             yield harness

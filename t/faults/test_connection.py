@@ -126,8 +126,18 @@ SECRET = "hunter2"
         ("memory://", {"sentinel_kwargs": {"password": SECRET}}),
         ("memory://", {"predefined_queues": {"a": {"secret_access_key": SECRET, "url": "u"}}}),
         (f"mongodb://u:{SECRET}@host/db", {}),
+        (f"azureservicebus://policy:{SECRET}/a=@namespace", {}),
+        (f"azurestoragequeues://{SECRET}/a==@https://a.queue.core.windows.net", {}),
     ],
-    ids=["password", "alternates", "nested options", "queues", "hostname"],
+    ids=[
+        "password",
+        "alternates",
+        "nested options",
+        "queues",
+        "hostname",
+        "service bus",
+        "azure queues",
+    ],
 )
 def test_info_shows_no_secret(url: str, options: dict[str, Any]) -> None:
     connection = Connection(url, transport_options=options)

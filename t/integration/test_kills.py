@@ -47,6 +47,33 @@ def test_sqs(servers: Servers, tmp_path: Path) -> None:
     run(environment["SQS_URL"], options, tmp_path)
 
 
+@pytest.mark.server("azurite")
+def test_azurestoragequeues(servers: Servers, tmp_path: Path) -> None:
+    url = servers.env("azurite")["AZURE_QUEUES_URL"]
+    prefix = f"{uuid4().hex[:8]}-"
+    options = {"queue_name_prefix": prefix, "lease": 2, "polling_interval": 0.2}
+    run(url, options, tmp_path)
+
+
+@pytest.mark.server("servicebus")
+def test_azureservicebus(servers: Servers, tmp_path: Path) -> None:
+    environment = servers.env("servicebus")
+    options = {
+        "queue_name_prefix": f"{uuid4().hex[:8]}-",
+        "peek_lock_seconds": 3,
+        "wait_time_seconds": 1,
+        "emulator": True,
+        "connection_verify": environment["SERVICEBUS_CA"],
+    }
+    run(environment["SERVICEBUS_URL"], options, tmp_path)
+
+
+@pytest.mark.server("rabbitmq")
+def test_qpid(servers: Servers, tmp_path: Path) -> None:
+    url = servers.env("rabbitmq")["RABBITMQ_AMQP10_URL"].replace("amqp://", "qpid://")
+    run(url, {}, tmp_path)
+
+
 @pytest.mark.server("pyro5")
 def test_pyro(servers: Servers, tmp_path: Path) -> None:
     run(servers.env("pyro5")["PYRO5_URL"], {"lease": 2}, tmp_path)

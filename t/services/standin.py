@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from t.services.processes import HOST, free_port
-from t.services.programs import need, pip_dir
+from t.services.programs import need, pip_dir, which
 from t.services.readiness import tcp_ready
 from t.services.service import Service
+from t.services.tls import make_tls
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -59,19 +60,26 @@ class SoftLayer(StandIn):
 
 class ServiceBus(StandIn):
     name = "servicebus"
-    doc = "stand-in: Azure Service Bus queues over AMQP 1.0"
+    doc = "stand-in: Azure Service Bus queues and topics over AMQP 1.0"
+    apt = ("openssl",)
     pip = ("python-qpid-proton",)
     module = "servicebus"
     packages = ("python-qpid-proton",)
 
     def missing(self) -> list[str]:
-        return need(python_qpid_proton=glob.glob(str(pip_dir("python-qpid-proton") / "proton")))
+        return need(
+            openssl=which("openssl"),
+            python_qpid_proton=glob.glob(str(pip_dir("python-qpid-proton") / "proton")),
+        )
 
     def start(self) -> Mapping[str, Any]:
-        port = self.run()
-        endpoint = f"sb://{HOST}:{port}"
+        tls = make_tls(self.dir / "tls")
+        port = self.run(tls["cert"], tls["key"])
         return {
-            "SERVICEBUS_CONNECTION": f"Endpoint={endpoint};"
+            "SERVICEBUS_URL": "azureservicebus://RootManageSharedAccessKey:SAS_KEY_VALUE"
+            f"@{HOST}:{port}",
+            "SERVICEBUS_CONNECTION": f"Endpoint=sb://{HOST}:{port};"
             "SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true;",
+            "SERVICEBUS_CA": tls["ca"],
             "SERVICEBUS_PORT": port,
         }

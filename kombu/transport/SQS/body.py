@@ -9,9 +9,9 @@ import time
 from typing import Any
 from uuid import uuid4
 
-from kombu.transport.virtual.envelope import READY_AT
+from kombu.transport.virtual.envelope import foreign, noting, parse
 from kombu.transport.virtual.store import Envelope, Put
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import dumps
 
 LONGEST_DELAY = 900
 
@@ -39,19 +39,8 @@ def plain_text(body: str) -> str:
 def read_body(body: str) -> Envelope:
     """The message in a body. What no kombu wrote becomes a message whose body is that text."""
     text = plain_text(body)
-    try:
-        message = loads(text)
-    except ValueError:
-        message = None
-    if isinstance(message, dict) and isinstance(message.get("properties"), dict):
-        return message
-    return {
-        "body": text,
-        "content-type": None,
-        "content-encoding": None,
-        "headers": {},
-        "properties": {"delivery_info": {}, "body_encoding": "utf-8", "delivery_tag": str(uuid4())},
-    }
+    message = parse(text)
+    return foreign(text) if message is None else message
 
 
 def send_options(put: Put, fifo: bool) -> dict[str, Any]:
@@ -88,4 +77,4 @@ def with_ready_at(put: Put, fifo: bool) -> Envelope:
         return message
     if not fifo and put.ready_at - time.time() <= LONGEST_DELAY:
         return message
-    return {**message, "properties": {**message["properties"], READY_AT: put.ready_at}}
+    return noting(message, put.ready_at)

@@ -14,7 +14,7 @@ from amqp.exceptions import ConnectionError as AMQPConnectionError
 from botocore import exceptions
 
 from kombu.transport.errors import ErrorRow, ErrorTable
-from kombu.transport.polling import Throttled
+from kombu.transport.virtual.errors import Throttled
 
 UNKNOWN_QUEUE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NotFound")
 REFUSED = ("AccessDenied", "AccessDeniedException", "KMS.AccessDeniedException")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -25,7 +24,7 @@ from kombu.transport.SQS.names import is_fifo
 from kombu.transport.SQS.options import SQSOptions
 from kombu.transport.SQS.priority import sqs_step_name
 from kombu.transport.SQS.queues import SMALLEST_LIMIT, Queues
-from kombu.transport.virtual.envelope import READY_AT
+from kombu.transport.virtual.envelope import ready_in
 from kombu.transport.virtual.errors import MessageTooLarge, message_too_large
 from kombu.transport.virtual.steps import PrioritySteps
 from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
@@ -227,9 +226,8 @@ class SQSStore(LongPollStore):
         message = read_body(raw["Body"])
         receipt = Receipt(source, url, raw["ReceiptHandle"])
         properties = message["properties"]
-        ready_at = properties.get(READY_AT)
-        if isinstance(ready_at, int | float) and ready_at > time.time():
-            self._change_visibility([receipt], min(ready_at - time.time(), LONGEST_VISIBILITY))
+        if left := ready_in(message):
+            self._change_visibility([receipt], min(left, LONGEST_VISIBILITY))
             return None
         info = properties.get("delivery_info")
         properties["delivery_info"] = {

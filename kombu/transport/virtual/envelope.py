@@ -7,9 +7,11 @@ beside the body, ``delivery_info``, ``body_encoding`` and ``delivery_tag``.
 
 from __future__ import annotations
 
+import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from typing import Any, Protocol
+from uuid import uuid4
 
 from kombu.message import Message as BaseMessage
 from kombu.transport.virtual.errors import InvalidEnvelope
@@ -18,7 +20,7 @@ from kombu.utils.json import loads
 
 #: Property that carries a message's absolute deadline (unix seconds); read by every process.
 EXPIRES_AT = "x-expires-at"
-#: Property of a message that its backend can't hold back by itself: unix time in seconds.
+#: Property of a message that a backend alone can't hold back long enough: unix seconds.
 READY_AT = "x-ready-at"
 
 
@@ -35,6 +37,28 @@ def parse(stored: str | bytes | None) -> Envelope | None:
     if not isinstance(message, dict) or not isinstance(message.get("properties"), dict):
         return None
     return message
+
+
+def foreign(text: str) -> Envelope:
+    """A message whose body is a text that no kombu wrote."""
+    return {
+        "body": text,
+        "content-type": None,
+        "content-encoding": None,
+        "headers": {},
+        "properties": {"delivery_info": {}, "body_encoding": "utf-8", "delivery_tag": str(uuid4())},
+    }
+
+
+def noting(message: Envelope, ready_at: float) -> Envelope:
+    """The message, with a note of when it is ready, for :func:`ready_in`."""
+    return {**message, "properties": {**message["properties"], READY_AT: ready_at}}
+
+
+def ready_in(message: Envelope) -> float:
+    """Seconds that a message must still be held back by its own note; 0.0 without one."""
+    ready_at = message["properties"].get(READY_AT)
+    return max(ready_at - time.time(), 0.0) if isinstance(ready_at, int | float) else 0.0
 
 
 class Codec(Protocol):

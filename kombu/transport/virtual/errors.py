@@ -5,6 +5,7 @@ from __future__ import annotations
 from amqp.exceptions import (
     NotFound,
     PreconditionFailed,
+    RecoverableChannelError,
     RecoverableConnectionError,
     ResourceLocked,
 )
@@ -16,6 +17,10 @@ class NotEquivalentError(PreconditionFailed):
 
 class MessageTooLarge(PreconditionFailed, ValueError):
     """A message is larger than its queue takes; it was not sent."""
+
+
+class Throttled(RecoverableChannelError):
+    """A backend asks for fewer requests."""
 
 
 class InvalidName(PreconditionFailed, ValueError):

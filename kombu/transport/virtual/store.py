@@ -311,6 +311,13 @@ class TopologyStore(ABC):
     def bindings(self, exchange: str) -> Sequence[tuple[str, str, str]]:
         """All ``(routing_key, pattern, queue)`` of an exchange, as last written by anyone."""
 
+    def refresh(self) -> bool:
+        """Read anew when next asked, where bindings are kept for a while; whether they are.
+
+        Called when a message finds no queue.
+        """
+        return False
+
     def exchange_type(self, exchange: str) -> str | None:
         """The type another client declared the exchange with, where that is recorded."""
         return None

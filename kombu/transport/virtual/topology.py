@@ -293,6 +293,8 @@ class Topology:
             return found
         # The backend's word counts for queues: other clients may have bound and unbound.
         shared = self._shared_matcher(exchange).match(routing_key, headers)
+        if not shared and self.shared.refresh():
+            shared = self._shared_matcher(exchange).match(routing_key, headers)
         return (*shared, *(each for each in found if isinstance(each, ExchangeRef)))
 
     def lost(self, exchange: str, routing_key: str, headers: Mapping[str, Any] | None) -> bool:

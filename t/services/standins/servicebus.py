@@ -15,9 +15,11 @@ REQUESTS_CA_BUNDLE for the client):
   scheduled messages;
 * ``<queue>/$management``: renew-lock, peek, schedule, cancel-scheduled,
   update-disposition, receive-by-sequence-number;
-* REST: create, get (with counts), list, delete queues; anything else is 404.
+* topics, whose subscriptions forward all to a queue (no rules, no receiving from them);
+* REST: create, get (with counts), list, delete queues; create and delete topics and
+  subscriptions; anything else is 404.
 
-Not done: topics, sessions, transactions, authorisation.
+Not done: rules, sessions, transactions, authorisation.
 """
 
 import select
@@ -34,7 +36,7 @@ from xml.sax.saxutils import escape
 from proton.reactor import Container
 
 from t.services.standins.servicebus_broker import Broker
-from t.services.standins.servicebus_queues import LOCK, QUEUES, EntityQueue, iso_seconds
+from t.services.standins.servicebus_queues import LOCK, QUEUES, TOPICS, EntityQueue, iso_seconds
 
 SB = "http://schemas.microsoft.com/netservices/2010/10/servicebus/connect"
 
@@ -59,6 +61,15 @@ def describe(q):
         "<c:TransferMessageCount>0</c:TransferMessageCount>"
         "<c:TransferDeadLetterMessageCount>0</c:TransferDeadLetterMessageCount>"
         "</CountDetails></QueueDescription></content></entry>"
+    )
+
+
+def content(kind, name, xml=""):
+    """The entry of a topic or subscription."""
+    return (
+        f'<entry xmlns="http://www.w3.org/2005/Atom"><id>sb://local/{escape(name)}</id>'
+        f'<title type="text">{escape(name)}</title><content type="application/xml">'
+        f'<{kind} xmlns="{SB}">{xml}</{kind}></content></entry>'
     )
 
 
@@ -104,10 +115,15 @@ class Rest(BaseHTTPRequestHandler):
             if name.lower() in QUEUES and self.headers.get("If-Match") != "*":
                 return self.fail(409, "SubCode=40900. Conflict. The entity exists.")
             desc = next(
-                (e for e in ET.fromstring(body).iter() if e.tag.endswith("QueueDescription")), None
+                (e for e in ET.fromstring(body).iter() if e.tag.endswith("Description")), None
             )
-            if desc is None:
-                return self.fail(400, "only queues")
+            kind = "" if desc is None else desc.tag.rpartition("}")[2]
+            if kind == "TopicDescription":
+                return self.put_topic(name.lower())
+            if kind == "SubscriptionDescription":
+                return self.put_subscription(name.lower(), desc)
+            if kind != "QueueDescription":
+                return self.fail(400, "only queues, topics and subscriptions")
             opts = {e.tag.rpartition("}")[2]: e.text or "" for e in desc}
             xml = "".join(f"<{k}>{escape(v)}</{k}>" for k, v in opts.items() if v.strip())
             q = QUEUES[name.lower()] = EntityQueue(
@@ -121,9 +137,31 @@ class Rest(BaseHTTPRequestHandler):
             self.answer(201, describe(q))
         return None
 
+    def put_topic(self, name):
+        if name in TOPICS:
+            return self.fail(409, "SubCode=40900. Conflict. The entity exists.")
+        TOPICS[name] = {}
+        return self.answer(201, content("TopicDescription", name))
+
+    def put_subscription(self, path, desc):
+        topic, _, name = path.partition("/subscriptions/")
+        if topic not in TOPICS:
+            return self.fail(404, "No such topic")
+        if name in TOPICS[topic]:
+            return self.fail(409, "SubCode=40900. Conflict. The entity exists.")
+        target = next((e.text for e in desc if e.tag.endswith("}ForwardTo")), None) or ""
+        TOPICS[topic][name] = urlsplit(target).path.strip("/") if "://" in target else target
+        return self.answer(201, content("SubscriptionDescription", name))
+
     def do_DELETE(self):
         with LOCK:
-            if QUEUES.pop(unquote(urlsplit(self.path).path).strip("/").lower(), None):
+            name = unquote(urlsplit(self.path).path).strip("/").lower()
+            topic, _, subscription = name.partition("/subscriptions/")
+            if subscription and topic in TOPICS:
+                gone = TOPICS[topic].pop(subscription, None)
+            else:
+                gone = TOPICS.pop(name, None) if name in TOPICS else QUEUES.pop(name, None)
+            if gone is not None:
                 self.answer(200, "")
             else:
                 self.fail(404, "No such entity")

@@ -17,7 +17,10 @@ from proton import (
 )
 from proton.handlers import MessagingHandler
 
-from t.services.standins.servicebus_queues import LOCK, QUEUES, ms, now, text, unpack, wire
+from t.services.standins.servicebus_queues import LOCK, QUEUES, TOPICS, ms, now, text, unpack, wire
+
+#: Of the Standard tier.
+LARGEST_MESSAGE = 262_144
 
 
 class Broker(MessagingHandler):
@@ -50,7 +53,8 @@ class Broker(MessagingHandler):
         address = link.remote_source.address if link.is_sender else link.remote_target.address
         address = urlsplit(address).path.strip("/") if "://" in (address or "") else address or ""
         special = address == "$cbs" or address.lower().endswith("/$management")
-        if not special and not QUEUES.find(address):
+        topic = link.is_receiver and address.lower() in TOPICS
+        if not special and not topic and not QUEUES.find(address):
             link.condition = Condition(
                 "amqp:not-found", f"The messaging entity {address!r} could not be found."
             )
@@ -63,6 +67,7 @@ class Broker(MessagingHandler):
             else:
                 self.consumers.setdefault(address.lower(), []).append(link)
         else:
+            link.max_message_size = LARGEST_MESSAGE
             link.flow(500)
 
     def on_link_local_open(self, event):
@@ -199,17 +204,22 @@ class Broker(MessagingHandler):
                 self.pump(q)
         else:
             with LOCK:
-                q = QUEUES.find(address)
-                if q is None:
-                    event.delivery.local.condition = Condition("amqp:not-found", address)
-                    event.delivery.update(Delivery.REJECTED)
-                    event.delivery.settle()
+                targets = TOPICS.get(address.lower())
+                queues = [
+                    QUEUES.find(address if targets is None else each)
+                    for each in ([address] if targets is None else targets.values())
+                ]
+                if targets is None and queues[0] is None:
+                    link.condition = Condition("amqp:not-found", f"{address!r} was deleted.")
+                    link.close()
                     return
-                for msg in messages:
-                    due = (msg.annotations or {}).get(symbol("x-opt-scheduled-enqueue-time"), 0)
-                    q.put(msg, int(due) / 1000)
+                for q in filter(None, queues):
+                    for msg in messages:
+                        due = (msg.annotations or {}).get(symbol("x-opt-scheduled-enqueue-time"), 0)
+                        q.put(msg, int(due) / 1000)
                 self.accept(event.delivery)
-                self.pump(q)
+                for q in filter(None, queues):
+                    self.pump(q)
 
     def reply(
         self, event, address, request, body, code, why, names=("statusCode", "statusDescription")

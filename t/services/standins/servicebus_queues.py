@@ -82,7 +82,7 @@ class EntityQueue:
             self.release(s.token, failed=True)
         for s in [s for s in self.scheduled.values() if s.due <= t]:
             del self.scheduled[s.seq]
-            s.enqueued = t
+            s.enqueued, s.seq = t, next(self.seqs)  # as if it came now
             heapq.heappush(self.ready, (s.seq, s))
         if any(s.expires <= t for _, s in self.ready):
             old, self.ready = self.ready, []
@@ -109,6 +109,8 @@ class EntityQueue:
         if s is None:
             return None
         s.token = None
+        if not failed:
+            s.count -= 1  # "released" is no attempt
         if failed and s.count >= self.attempts and self.dead is not None:
             self.bury(s, "MaxDeliveryCountExceeded", "too many deliveries")
         elif s.deferred:
@@ -152,6 +154,8 @@ class Queues(dict):
 
 
 QUEUES = Queues()
+#: Topic -> subscription -> the queue that it forwards to, names in lower case.
+TOPICS: dict = {}
 
 
 def wire(s):

@@ -10,6 +10,7 @@ from amqp.exceptions import MessageNacked
 from kombu import Connection
 
 TRANSPORTS = ["amqp", "memory", "redis", "mongodb", "zookeeper", "sqs", "filesystem"]
+TRANSPORTS += ["azurestoragequeues", "azureservicebus", "qpid"]
 
 TUPLES = (
     "connection_errors",

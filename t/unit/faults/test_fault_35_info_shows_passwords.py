@@ -44,6 +44,14 @@ def test_url_that_can_not_be_read_is_masked_too() -> None:
     assert SECRET not in connection.as_uri()
 
 
+@pytest.mark.parametrize("key", ["Key+/w==", "1/2=", "k:e@y/"])
+def test_a_key_in_front_of_an_azure_account(key: str) -> None:
+    url = f"azurestoragequeues://{key}@https://a.queue.core.windows.net"
+    for connection in (Connection(url), Connection([url, url]), Connection(f"memory://;{url}")):
+        for shown in (repr(connection.info()), connection.as_uri(), repr(connection)):
+            assert key.lower() not in shown.lower()
+
+
 def test_raw_values_by_explicit_accessor_and_in_copies() -> None:
     connection = Connection(f"memory://u:{SECRET}@h/v")
     assert connection.info(include_password=True)["password"] == SECRET

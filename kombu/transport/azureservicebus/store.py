@@ -1,0 +1,316 @@
+"""Azure Service Bus as a store of leased messages: its peek-lock is the lease."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from amqp.exceptions import NotFound
+from azure.servicebus.exceptions import (
+    MessageAlreadySettled,
+    MessageLockLostError,
+    MessageNotFoundError,
+)
+
+from kombu.transport.azureservicebus.errors import ERRORS
+from kombu.transport.azureservicebus.links import SLICE, Receiving, Sending, close_all
+from kombu.transport.azureservicebus.messages import read, write
+from kombu.transport.azureservicebus.service import Service
+from kombu.transport.features import SHARED_STORE
+from kombu.transport.polling import LongPolls
+from kombu.transport.virtual.steps import PrioritySteps
+from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
+
+logger = logging.getLogger(__name__)
+
+#: Messages that one receive asks for.
+LARGEST_RECEIVE = 100
+#: Seconds in which polls under way must be back when the connection closes.
+CLOSING_TIME = 5.0
+
+
+class Receipt:
+    """What settles one holding of a message, once."""
+
+    __slots__ = ("message", "settled", "source")
+
+    def __init__(self, source: str, message: Any) -> None:
+        self.source = source
+        self.message = message
+        self.settled = False
+
+
+class ServiceBusStore(Store):
+    """Messages in queues of a namespace; a queue with priorities is one queue a step.
+
+    Arguments:
+        service: closed by this store.
+    """
+
+    features = replace(
+        SHARED_STORE,
+        max_length_bytes=False,
+        ordered=False,
+        shared_topology=False,
+        event_loop=True,
+        native=frozenset({"priority", "delay", "leases"}),
+    )
+    claim_window = LARGEST_RECEIVE
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.options = service.options
+        self.lease: float = float(self.options.peek_lock_seconds)
+        self.steps = PrioritySteps()
+        self.polls = LongPolls(
+            self._receive,
+            self.options.wait_time_seconds,
+            self.lease / 3,
+            LARGEST_RECEIVE,
+            self._return_late,
+        )
+        self._lock = threading.Lock()
+        self._receivers: dict[str, Receiving] = {}
+        self._senders: dict[str, Sending] = {}
+        self._held: dict[str, int] = defaultdict(int)
+        self._dead_lettered_above: dict[str, bool] = {}
+        self._limit = LARGEST_RECEIVE
+        self._evented = False
+        self._pid = os.getpid()
+
+    def _receiving(self, source: str) -> Receiving:
+        with self._lock:
+            if source not in self._receivers:
+                self._receivers[source] = Receiving(lambda: self.service.receiver(source), source)
+            return self._receivers[source]
+
+    def _sending(self, source: str) -> Sending:
+        with self._lock:
+            if source not in self._senders:
+                self._senders[source] = Sending(
+                    lambda: self.service.client.get_queue_sender(self.service.ensure(source)),
+                    source,
+                )
+            return self._senders[source]
+
+    # ---- queues
+
+    def declare(self, queue: QueueSpec) -> None:
+        self.steps.declare(queue)
+        self._dead_lettered_above[queue.name] = "x-dead-letter-exchange" in queue.arguments
+        for source in self.steps.sources(queue.name):
+            self.service.ensure(source)
+
+    def delete(self, queue: str) -> int:
+        count = self.size(queue)
+        for source in self.steps.sources(queue):
+            self._drop_links(source)
+            self.service.delete(source)
+        self.steps.forget(queue)
+        self._dead_lettered_above.pop(queue, None)
+        return count
+
+    def _drop_links(self, source: str) -> None:
+        with self._lock:
+            links = (self._receivers.pop(source, None), self._senders.pop(source, None))
+            self._held.pop(source, None)
+        close_all(link for link in links if link is not None)
+
+    def exists(self, queue: str) -> bool:
+        return self.service.exists(queue)
+
+    def size(self, queue: str) -> int:
+        sources = self.steps.sources(queue)
+        counts = [(self.service.count(source) or 0) - self._held[source] for source in sources]
+        return sum(max(count, 0) for count in counts)
+
+    def purge(self, queue: str) -> int:
+        return sum(self._purge(source) for source in self.steps.sources(queue))
+
+    def _purge(self, source: str) -> int:
+        receiver = Receiving(lambda: self.service.receiver(source, delete=True), source)
+        count = 0
+        try:
+            while taken := len(receiver.receive(LARGEST_RECEIVE, SLICE)):
+                count += taken
+        except NotFound:
+            self.service.forget(source)
+        finally:
+            receiver.close()
+        return count
+
+    # ---- sending
+
+    def put(self, puts: Sequence[Put]) -> None:
+        by_source: dict[str, list[int]] = defaultdict(list)
+        for index, put in enumerate(puts):
+            by_source[self.steps.source(put.queue, put.priority)].append(index)
+        failed: dict[int, BaseException] = {}
+        for source, indices in by_source.items():
+            try:
+                self._send(source, [puts[index] for index in indices])
+            except Exception as exc:
+                if len(puts) == 1:
+                    raise
+                failed.update(dict.fromkeys(indices, exc))
+        if failed:
+            raise PartialPutError(failed)
+
+    def _send(self, source: str, puts: Sequence[Put]) -> None:
+        def messages() -> list[Any]:
+            return [write(put, self._dead_lettered_above.get(put.queue, True)) for put in puts]
+
+        try:
+            self._sending(source).send(messages())
+        except NotFound:  # deleted behind our back
+            self.service.forget(source)
+            self._drop_links(source)
+            self._sending(source).send(messages())
+
+    # ---- receiving
+
+    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
+        self._limit = limit
+        stale = self.polls.take_stale()
+        if stale:
+            self.settle(releases=stale)
+        claims: list[Claim] = []
+        sources = self._sources(queues)
+        for source in sources:
+            claims += self.polls.take(source, limit - len(claims))
+            while len(claims) < limit and not self._evented:
+                if self.polls.was_just_empty(source):
+                    break
+                received = self._receive(source, limit - len(claims), 0)
+                claims += received
+                # With one source the rest may come with the next claim, and this one be used.
+                if not received or len(sources) == 1:
+                    break
+            if len(claims) >= limit:
+                break
+        return claims
+
+    def _sources(self, queues: Sequence[str]) -> list[str]:
+        return [source for queue in queues for source in self.steps.sources(queue)]
+
+    def _receive(self, source: str, limit: int, wait: float) -> list[Claim]:
+        try:
+            received = self._receiving(source).receive(limit, wait or SLICE)
+        except NotFound:
+            self.service.forget(source)
+            self._drop_links(source)
+            return []
+        return [self._to_claim(source, each) for each in received]
+
+    def _to_claim(self, source: str, received: Any) -> Claim:
+        self._held[source] += 1
+        times = int(received.delivery_count or 0)
+        return Claim(
+            self.steps.queue(source),
+            read(received, self.service.name(source)),
+            Receipt(source, received),
+            redelivered=times > 0,
+            deliveries=times,
+        )
+
+    def _return_late(self, claims: list[Claim]) -> None:
+        """What a poll brought that outlived its connection: it returns by itself."""
+        logger.info("%d message(s) return when their lease ends", len(claims))
+
+    # ---- settling
+
+    def settle(
+        self,
+        acks: Sequence[Claim] = (),
+        releases: Sequence[Claim] = (),
+        rejects: Sequence[Claim] = (),
+    ) -> None:
+        for claim in acks:
+            self._once(claim, lambda receiver, message: receiver.complete_message(message))
+        for claim in rejects:
+            if self._dead_lettered_above.get(claim.queue):
+                self._once(claim, lambda receiver, message: receiver.complete_message(message))
+            else:
+                self._once(claim, bury)
+        for claim in sorted(releases, key=place):
+            self._once(claim, lambda receiver, message: receiver.abandon_message(message))
+
+    def renew(self, claims: Sequence[Claim]) -> None:
+        for claim in claims:
+            self._once(
+                claim,
+                lambda receiver, message: receiver.renew_message_lock(message),
+                final=False,
+            )
+
+    def _once(self, claim: Claim, use: Callable[[Any, Any], Any], final: bool = True) -> None:
+        """Do something with a message that is still ours."""
+        receipt: Receipt = claim.receipt
+
+        def settle(receiver: Any) -> None:
+            if receipt.settled:
+                return
+            done = final
+            try:
+                use(receiver, receipt.message)
+            except (MessageAlreadySettled, MessageLockLostError, MessageNotFoundError) as exc:
+                done = True
+                logger.warning("a message's lock was lost before it was settled: %s", exc)
+            if done:
+                receipt.settled = True
+                self._held[receipt.source] -= 1
+
+        if not receipt.settled:
+            try:
+                self._receiving(receipt.source).call("settle a message", settle)
+            except NotFound:  # the queue was deleted, and its messages with it
+                receipt.settled = True
+
+    # ---- waking
+
+    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
+        return self.polls.wait(self._sources(queues), self._limit, timeout)
+
+    def interrupt(self) -> None:
+        self.polls.interrupt()
+
+    def filenos(self) -> Sequence[int]:
+        return (self.polls.fileno(),)
+
+    def arm(self, queues: Sequence[str]) -> None:
+        self._evented = True
+        self.polls.start(self._sources(queues), self._limit)
+
+    def on_readable(self, fileno: int) -> bool:
+        return self.polls.silence()
+
+    def close(self) -> None:
+        if os.getpid() != self._pid:
+            self.polls.close()
+            return
+        for receiver in list(self._receivers.values()):
+            receiver.stop()
+        self.polls.close(CLOSING_TIME)
+        try:
+            unclaimed = self.polls.take_all()
+            if unclaimed:
+                self.settle(releases=unclaimed)
+        finally:
+            close_all((*self._receivers.values(), *self._senders.values()))
+            with ERRORS.mapped("close the clients"):
+                self.service.close()
+
+
+def place(claim: Claim) -> int:
+    """Where in its queue a message stands, and returns to."""
+    return int(claim.receipt.message.sequence_number or 0)
+
+
+def bury(receiver: Any, message: Any) -> None:
+    """Into the queue's own dead letter subqueue, where people find it."""
+    receiver.dead_letter_message(message, reason="rejected", error_description="by its consumer")

@@ -1,0 +1,254 @@
+"""A RabbitMQ spoken to by AMQP 1.0 as a store of leased messages.
+
+A message is held by the connection that received it and has not settled it: no lease to renew,
+and the broker gives it back the moment the connection is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from amqp.exceptions import NotFound
+from proton import Delivery, Message
+
+from kombu.transport.features import SHARED_STORE
+from kombu.transport.polling import LongPolls
+from kombu.transport.qpid.control import Control
+from kombu.transport.qpid.wire import Wire
+from kombu.transport.virtual.envelope import foreign, parse
+from kombu.transport.virtual.store import (
+    Claim,
+    Envelope,
+    PartialPutError,
+    Put,
+    QueueSpec,
+    Store,
+)
+from kombu.utils.json import dumps
+
+logger = logging.getLogger(__name__)
+
+LARGEST_RECEIVE = 100
+#: Seconds of one wait in the background, and within which a message that is counted must come.
+WAIT_SECONDS = 10
+PROMPT = 1.0
+CONTENT_TYPE = "application/vnd.kombu+json"
+
+
+class Receipt:
+    """What settles one holding of a message, once."""
+
+    __slots__ = ("delivery", "settled")
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.delivery = delivery
+        self.settled = False
+
+
+class AMQP10Store(Store):
+    """Messages in the queues of a RabbitMQ.
+
+    Arguments:
+        wire: messages; closed by this store.
+        control: queues; closed by this store.
+    """
+
+    features = replace(
+        SHARED_STORE,
+        max_length_bytes=False,
+        delay=False,
+        shared_topology=False,
+        event_loop=True,
+        native=frozenset({"priority", "leases"}),
+    )
+    claim_window = LARGEST_RECEIVE
+
+    def __init__(self, wire: Wire, control: Control) -> None:
+        self.wire = wire
+        self.control = control
+        self.polls = LongPolls(self._poll, WAIT_SECONDS, PROMPT, LARGEST_RECEIVE, self._return_late)
+        self._limit = LARGEST_RECEIVE
+        self._evented = False
+        self._known: set[str] = set()
+        self._pid = os.getpid()
+
+    # ---- queues
+
+    def declare(self, queue: QueueSpec) -> None:
+        if queue.name not in self._known:
+            with suppress(NotFound):
+                if self.control.count(queue.name) is None:
+                    self.control.declare(queue)
+            self._known.add(queue.name)
+
+    def delete(self, queue: str) -> int:
+        self._known.discard(queue)
+        count = self.control.delete(queue)
+        self.wire.forget(address(queue))
+        return count
+
+    def exists(self, queue: str) -> bool:
+        return self.control.count(queue) is not None
+
+    def size(self, queue: str) -> int:
+        return self.control.count(queue) or 0
+
+    def purge(self, queue: str) -> int:
+        return self.control.purge(queue)
+
+    # ---- sending
+
+    def put(self, puts: Sequence[Put]) -> None:
+        by_queue: dict[str, list[int]] = defaultdict(list)
+        for index, put in enumerate(puts):
+            by_queue[put.queue].append(index)
+        failed: dict[int, BaseException] = {}
+        for queue, indices in by_queue.items():
+            errors = self._send(queue, [write(puts[index]) for index in indices])
+            failed.update((indices[at], error) for at, error in errors.items())
+        if failed:
+            if len(puts) == 1:
+                raise failed[0]
+            raise PartialPutError(failed)
+
+    def _send(self, queue: str, messages: Sequence[Message]) -> dict[int, BaseException]:
+        try:
+            self.declare(QueueSpec(queue))
+            return self.wire.send(address(queue), messages)
+        except NotFound:  # deleted behind our back
+            self._known.discard(queue)
+            self.declare(QueueSpec(queue))
+            return self.wire.send(address(queue), messages)
+
+    # ---- receiving
+
+    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
+        self._limit = limit
+        stale = self.polls.take_stale()
+        if stale:
+            self.settle(releases=stale)
+        claims: list[Claim] = []
+        for queue in queues:
+            claims += self.polls.take(queue, limit - len(claims))
+            while len(claims) < limit and not self._evented:
+                if self.polls.was_just_empty(queue):
+                    break
+                received = self._receive_ready(queue, limit - len(claims))
+                claims += received
+                if not received:
+                    break
+            if len(claims) >= limit:
+                break
+        return claims
+
+    def _poll(self, queue: str, limit: int, wait: float) -> list[Claim]:
+        claims = self._receive(queue, 1, wait)
+        if claims and limit > 1:
+            claims += self._receive_ready(queue, limit - 1)
+        return claims
+
+    def _receive_ready(self, queue: str, limit: int) -> list[Claim]:
+        """Messages that are there: credit for more would bring what nobody here waits for."""
+        ready = min(self.control.count(queue) or 0, limit)
+        return self._receive(queue, ready, PROMPT) if ready else []
+
+    def _receive(self, queue: str, limit: int, wait: float) -> list[Claim]:
+        received = self.wire.receive(address(queue), limit, wait)
+        return [self._to_claim(queue, delivery, message) for delivery, message in received]
+
+    @staticmethod
+    def _to_claim(queue: str, delivery: Delivery, message: Message) -> Claim:
+        again = not message.first_acquirer or bool(message.delivery_count)
+        deliveries = max(int(message.delivery_count or 0), int(again))
+        return Claim(queue, read(message), Receipt(delivery), again, deliveries)
+
+    def _return_late(self, claims: list[Claim]) -> None:
+        """What a poll brought that outlived its connection: it returns by itself."""
+        logger.info("%d message(s) return when their lease ends", len(claims))
+
+    # ---- settling
+
+    def settle(
+        self,
+        acks: Sequence[Claim] = (),
+        releases: Sequence[Claim] = (),
+        rejects: Sequence[Claim] = (),
+    ) -> None:
+        outcomes: list[tuple[Delivery, Any]] = []
+        for claims, outcome in (
+            (acks, Delivery.ACCEPTED),
+            (rejects, Delivery.REJECTED),
+            (releases, Delivery.RELEASED),
+        ):
+            for claim in claims:
+                if not claim.receipt.settled:
+                    claim.receipt.settled = True
+                    outcomes.append((claim.receipt.delivery, outcome))
+        if outcomes:
+            self.wire.answer(outcomes)
+
+    # ---- waking
+
+    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
+        return self.polls.wait(queues, self._limit, timeout)
+
+    def interrupt(self) -> None:
+        self.polls.interrupt()
+
+    def filenos(self) -> Sequence[int]:
+        return (self.polls.fileno(),)
+
+    def arm(self, queues: Sequence[str]) -> None:
+        self._evented = True
+        self.polls.start(queues, self._limit)
+
+    def on_readable(self, fileno: int) -> bool:
+        return self.polls.silence()
+
+    def close(self) -> None:
+        if os.getpid() != self._pid:
+            self.polls.close()
+            return
+        self.wire.interrupt()
+        self.polls.close(PROMPT)
+        try:
+            unclaimed = self.polls.take_all()
+            if unclaimed and self.wire.error is None:
+                self.settle(releases=unclaimed)
+        finally:
+            self.wire.close()
+            self.control.close()
+
+
+def address(queue: str) -> str:
+    """How RabbitMQ's plugin calls a queue that is there."""
+    return f"/amq/queue/{quote(queue, safe='')}"
+
+
+def write(put: Put) -> Message:
+    """The message that is sent: its body is the envelope as JSON."""
+    properties = put.message["properties"]
+    return Message(
+        body=dumps(put.message).encode(),
+        inferred=True,
+        content_type=CONTENT_TYPE,
+        durable=properties.get("delivery_mode", 2) == 2,
+        priority=put.priority,
+    )
+
+
+def read(message: Message) -> Envelope:
+    """The envelope in a message. What no kombu wrote becomes a message of that text."""
+    body = message.body
+    raw: Any = bytes(body) if isinstance(body, bytes | bytearray | memoryview) else str(body or "")
+    envelope = parse(raw)
+    if envelope is not None:
+        return envelope
+    return foreign(raw if isinstance(raw, str) else raw.decode("utf-8", "replace"))

@@ -1,0 +1,179 @@
+"""The store of Azure Storage Queues against Azurite."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from kombu import Connection, Exchange, Queue
+from kombu.testing.conformance.store import StoreContract, bodies, envelope
+from kombu.transport.azurestoragequeues import Transport
+from kombu.transport.azurestoragequeues.store import LARGEST_MESSAGE, StorageQueueStore
+from kombu.transport.virtual.envelope import noting
+from kombu.transport.virtual.errors import MessageTooLarge
+from kombu.transport.virtual.store import Put, QueueSpec, Store
+from t.services.pool import Servers
+
+OpenStore = Callable[..., StorageQueueStore]
+
+
+@pytest.mark.server("azurite")
+class TestStorageQueueStore(StoreContract):
+    @pytest.fixture
+    def open_store(self, servers: Servers) -> OpenStore:
+        prefix = f"{uuid4().hex[:8]}-"
+
+        def open_one(**options: Any) -> StorageQueueStore:
+            options = {"queue_name_prefix": prefix, "lease": 2, "polling_interval": 0.1, **options}
+            url = servers.env("azurite")["AZURE_QUEUES_URL"]
+            store = Transport(Connection(url, transport_options=options)).create_store()
+            assert isinstance(store, StorageQueueStore)
+            return store
+
+        return open_one
+
+    def test_purge_leaves_what_is_claimed(self, store: Store, queue: str) -> None:
+        """Azure's own purge takes what is held, too; it still can be settled."""
+        self.put(store, queue, "one", "two", "three")
+        (claim,) = self.claim(store, queue, 1)
+        assert store.purge(queue) == 2
+        store.settle(releases=[claim])
+        assert store.size(queue) == 0
+
+    def test_released_messages_return_to_the_head_in_order(self, store: Store, queue: str) -> None:
+        """Azure puts them behind those that wait."""
+        self.put(store, queue, *"abcdef")
+        claims = self.claim(store, queue, 4)
+        store.settle(acks=[claims[1]], releases=[claims[0], claims[2], claims[3]])
+        again = self.claim(store, queue, 5)
+        assert sorted(bodies(again)) == ["a", "c", "d", "e", "f"]
+        assert [claim.redelivered for claim in again].count(True) == 3
+
+    def test_a_dead_owners_message_returns_within_its_lease(
+        self, open_store: OpenStore, queue: str
+    ) -> None:
+        dead, living = open_store(lease=1), open_store()
+        self.put(dead, queue, "a")
+        self.claim(dead, queue, 1)
+        (again,) = self.claim(living, queue, 1)
+        assert again.message["body"] == "a"
+        assert again.redelivered
+
+    def test_a_claim_is_one_call_of_32(self, open_store: OpenStore, queue: str) -> None:
+        store = open_store()
+        self.put(store, queue, *map(str, range(40)))
+        assert len(store.claim([queue], store.claim_window)) == 32
+        assert store.size(queue) == 8
+
+    def test_a_message_too_large_is_named(self, open_store: OpenStore, queue: str) -> None:
+        store = open_store()
+        with pytest.raises(MessageTooLarge, match=rf"\d+ bytes.*{LARGEST_MESSAGE}"):
+            store.put([Put(queue, envelope("x" * LARGEST_MESSAGE))])
+        assert store.size(queue) == 0
+
+    def test_priorities_are_queues_of_their_own(self, open_store: OpenStore) -> None:
+        store = open_store()
+        store.declare(QueueSpec("urgent", arguments=self.priority_arguments))
+        self.put(store, "urgent", "low")
+        self.put(store, "urgent", "high", priority=9)
+        assert store.size("urgent") == 2
+        assert bodies(self.claim(store, "urgent", 2)) == ["high", "low"]
+        assert store.delete("urgent") == 0
+
+    def test_a_text_of_others_becomes_a_message(self, open_store: OpenStore, queue: str) -> None:
+        store = open_store()
+        for text in ("plain text", '{"body": 1}', ""):
+            store.queues.client(queue).send_message(text)
+            (claim,) = self.claim(store, queue, 1)
+            assert claim.message["body"] == text
+            assert claim.message["content-type"] is None
+            store.settle(acks=[claim])
+
+    def test_a_note_holds_back_what_azure_can_not(self, open_store: OpenStore, queue: str) -> None:
+        store = open_store()
+        ready_at = time.time() + 1.5
+        store.put([Put(queue, noting(envelope("late"), ready_at))])
+        self.claim(store, queue, 1)
+        assert time.time() >= ready_at
+
+    def test_a_queue_deleted_by_others_is_made_again(
+        self, open_store: OpenStore, queue: str
+    ) -> None:
+        store, other = open_store(), open_store()
+        self.put(store, queue, "a")
+        other.delete(queue)
+        self.put(store, queue, "b")
+        assert bodies(self.claim(store, queue, 1)) == ["b"]
+
+    def test_messages_live_longer_than_a_week(self, open_store: OpenStore, queue: str) -> None:
+        store = open_store()
+        self.put(store, queue, "a")
+        (message,) = store.queues.client(queue).peek_messages()
+        assert message.expires_on.year - message.inserted_on.year > 100
+
+    @pytest.mark.parametrize("arguments", [{}, {"x-dead-letter-exchange": "dead"}])
+    def test_azure_drops_what_expires_unless_it_is_dead_lettered(
+        self, open_store: OpenStore, arguments: dict[str, Any]
+    ) -> None:
+        store = open_store()
+        store.declare(QueueSpec("q", arguments=arguments))
+        store.put([Put("q", envelope("short"), expires_at=time.time() + 60)])
+        (message,) = store.queues.client("q").peek_messages()
+        lifetime = (message.expires_on - message.inserted_on).total_seconds()
+        assert lifetime <= 60 if not arguments else lifetime > 1e9
+
+
+@pytest.mark.server("azurite")
+class TestSharedBindings:
+    @pytest.fixture
+    def connect(self, servers: Servers) -> Iterator[Callable[..., Any]]:
+        prefix = f"{uuid4().hex[:8]}."
+        opened: list[Any] = []
+
+        def connect() -> Any:
+            url = servers.env("azurite")["AZURE_QUEUES_URL"]
+            opened.append(Connection(url, transport_options={"queue_name_prefix": prefix}))
+            return opened[-1]
+
+        yield connect
+        for connection in opened:
+            connection.close()
+
+    def test_a_publisher_that_declared_nothing_reaches_all(
+        self, connect: Callable[..., Any]
+    ) -> None:
+        channel = connect().channel()
+        news = Exchange("news", "topic")
+        queues = [Queue(name, news, routing_key=f"{name}.#")(channel) for name in ("a", "B c")]
+        for queue in queues:
+            queue.declare()
+        with connect() as other:
+            for key in ("a.x", "B c.x"):
+                other.Producer().publish(key, exchange="news", routing_key=key)
+        for queue, key in zip(queues, ("a.x", "B c.x"), strict=True):
+            message = queue.get()
+            assert message.payload == key
+            message.ack()
+            assert queue.get() is None
+
+    def test_a_binding_made_after_a_look_is_found(self, connect: Callable[..., Any]) -> None:
+        channel, producer = connect().channel(), connect().Producer()
+        replies = Exchange("replies", "direct")
+        for key in ("one", "two"):
+            queue = Queue(key, replies, routing_key=key)(channel)
+            queue.declare()
+            producer.publish(key, exchange="replies", routing_key=key)
+            assert queue.get().payload == key
+
+    def test_unbound_is_unbound_for_all(self, connect: Callable[..., Any]) -> None:
+        channel = connect().channel()
+        queue = Queue("q", Exchange("x"), routing_key="k")(channel)
+        queue.declare()
+        channel.queue_unbind("q", "x", "k")
+        with connect() as other, pytest.warns(UserWarning, match="No queues"):
+            other.Producer().publish(1, exchange="x", routing_key="k")
+        assert queue.get() is None
