@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from t.benchmarks.embedded import SCENARIOS
+from t.integration.kafka.settings import TANSU
 from t.peers import measure, our_python, published_python
 from t.services.awsproxy import AWSProxy
 from t.services.pool import Servers, named
@@ -45,7 +46,6 @@ BROKERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "mongodb": ("mongodb", "MONGODB_URL", ("publish", "consume", "latency", "idle")),
     "azurite": ("azurite", "AZURE_QUEUES_URL", ("publish", "consume", "latency", "idle")),
     "kafka": ("kafka", "KAFKA_URL", ("publish", "batch", "consume", "latency", "idle")),
-    "gcpubsub": ("pubsub", "PUBSUB_URL", ("publish", "consume", "latency", "idle")),
     "zookeeper": ("zookeeper", "ZOOKEEPER_URL", ("publish", "consume", "latency", "idle")),
     "sqs": (
         "sqs",
@@ -69,6 +69,10 @@ def count_of(broker: str, scenario: str) -> list[str]:
     return [str(COUNTS[broker])] if counted else []
 
 
+#: Transport options of both sides.
+OPTIONS = {"kafka": {"kafka_consumer_config": TANSU["kafka_consumer_config"]}}
+
+
 def embedded_sides(scenario: str) -> dict[str, Run]:
     script = HERE / "embedded.py"
     return {
@@ -86,7 +90,11 @@ def broker_sides(broker: str, scenario: str, url: str, env: Mapping[str, str]) -
     if scenario == "celery":
         script, arguments = HERE / "celery_rates.py", [url]
     else:
-        script, arguments = HERE / "broker.py", [scenario, url, "{}", *count_of(broker, scenario)]
+        options = json.dumps(OPTIONS.get(broker, {}))
+        script, arguments = (
+            HERE / "broker.py",
+            [scenario, url, options, *count_of(broker, scenario)],
+        )
     sides: dict[str, Run] = {
         "published": lambda: measure(published_python(), script, *arguments),
         "ours": lambda: measure(our_python(), script, *arguments),
