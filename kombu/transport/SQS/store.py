@@ -19,13 +19,13 @@ from kombu.transport.polling import LongPolls
 from kombu.transport.SQS.batches import Entry, send_all
 from kombu.transport.SQS.body import read_body, send_options, with_ready_at, write_body
 from kombu.transport.SQS.clients import Clients
-from kombu.transport.SQS.errors import ERRORS, Throttled
+from kombu.transport.SQS.errors import ERRORS
 from kombu.transport.SQS.names import FIFO_SUFFIX, is_fifo
 from kombu.transport.SQS.options import SQSOptions
 from kombu.transport.SQS.queues import SMALLEST_LIMIT, Queues
 from kombu.transport.steps import PrioritySteps
 from kombu.transport.virtual.envelope import ready_in
-from kombu.transport.virtual.errors import MessageTooLarge, message_too_large
+from kombu.transport.virtual.errors import MessageTooLarge, Throttled, message_too_large
 from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
 
 logger = logging.getLogger(__name__)

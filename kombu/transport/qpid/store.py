@@ -10,17 +10,15 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from amqp.exceptions import NotFound
 from proton import Delivery, Message
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.polling import LongPolls
-from kombu.transport.qpid.control import Control
+from kombu.transport.qpid.control import Control, broker_name
 from kombu.transport.qpid.wire import Wire
 from kombu.transport.virtual.envelope import foreign, parse
 from kombu.transport.virtual.store import (
@@ -66,6 +64,7 @@ class AMQP10Store(Store):
         delay=False,
         shared_topology=False,
         event_loop=True,
+        unicode_names=False,
         native=frozenset({"priority", "leases"}),
     )
     claim_window = LARGEST_RECEIVE
@@ -76,20 +75,15 @@ class AMQP10Store(Store):
         self.polls = LongPolls(self._poll, LARGEST_RECEIVE, WAIT_SECONDS, PROMPT, self._return_late)
         self._limit = LARGEST_RECEIVE
         self._evented = False
-        self._known: set[str] = set()
         self._pid = os.getpid()
 
     # ---- queues
 
     def declare(self, queue: QueueSpec) -> None:
-        if queue.name not in self._known:
-            with suppress(NotFound):
-                if self.control.count(queue.name) is None:
-                    self.control.declare(queue)
-            self._known.add(queue.name)
+        if self.control.count(queue.name) is None:
+            self.control.declare(queue)
 
     def delete(self, queue: str) -> int:
-        self._known.discard(queue)
         count = self.control.delete(queue)
         self.wire.forget(address(queue))
         return count
@@ -119,13 +113,9 @@ class AMQP10Store(Store):
             raise PartialPutError(failed)
 
     def _send(self, queue: str, messages: Sequence[Message]) -> dict[int, BaseException]:
-        try:
-            self.declare(QueueSpec(queue))
-            return self.wire.send(address(queue), messages)
-        except NotFound:  # deleted behind our back
-            self._known.discard(queue)
-            self.declare(QueueSpec(queue))
-            return self.wire.send(address(queue), messages)
+        # RabbitMQ accepts, and drops, what is for a queue that is not there.
+        self.declare(QueueSpec(queue))
+        return self.wire.send(address(queue), messages)
 
     # ---- receiving
 
@@ -229,7 +219,7 @@ class AMQP10Store(Store):
 
 def address(queue: str) -> str:
     """How RabbitMQ's plugin calls a queue that is there."""
-    return f"/amq/queue/{quote(queue, safe='')}"
+    return f"/amq/queue/{quote(broker_name(queue), safe='')}"
 
 
 def write(put: Put) -> Message:
