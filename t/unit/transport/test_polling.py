@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import textwrap
@@ -115,7 +116,7 @@ class TestPatience:
             return answers.pop(0)
 
         assert len(Patience(receive, lambda: 1.0)("q", 5, 10)) == 1
-        pauses = [after - before for before, after in zip(asked, asked[1:], strict=False)]
+        pauses = [after - before for before, after in itertools.pairwise(asked)]
         assert pauses[2] >= 2 * 0.001
         assert sum(pauses) < 1
 
@@ -134,8 +135,7 @@ class TestPatience:
             asked.set()
             return claims[:]
 
-        patience = Patience(receive, lambda: 60.0)
-        patience._pauses["q"] = 60.0
+        patience = Patience(receive, lambda: 60.0, shortest=60.0)
         thread = threading.Thread(target=lambda: patience("q", 1, 60), daemon=True)
         thread.start()
         assert asked.wait(5)
