@@ -21,6 +21,9 @@ NEEDED  := redis \
            postgres \
            mariadb \
            pyro5 \
+           kafka \
+           kafka-mock \
+           pubsub \
            nats \
            etcd \
            consul \

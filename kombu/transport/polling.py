@@ -1,4 +1,7 @@
-"""Polls in the background, for backends that hand messages over in the call that waits for them."""
+"""Long polls in the background, for backends whose messages come in the very call that waits.
+
+(Amazon SQS, Google Pub/Sub.)
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,17 @@ import random
 import socket
 import threading
 import time
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
+from amqp.exceptions import ChannelError
+from amqp.exceptions import ConnectionError as AMQPConnectionError
+
 from kombu.transport.virtual.errors import Throttled
-from kombu.transport.virtual.store import Claim
+from kombu.transport.virtual.steps import PrioritySteps
+from kombu.transport.virtual.store import Claim, Store
 
 logger = logging.getLogger(__name__)
 
@@ -29,18 +37,18 @@ class LongPolls:
     """One poll at a time for each queue that is waited for; what they bring is kept for claims.
 
     Arguments:
-        largest: messages that one receive may bring.
         wait_seconds: of one long poll.
         keep_seconds: how long a message is kept before it is given back unclaimed.
+        largest: how many messages one call brings at most.
         give_back: called with what a poll brought after :meth:`close`.
     """
 
     def __init__(
         self,
         receive: Receive,
-        largest: int,
         wait_seconds: int,
         keep_seconds: float,
+        largest: int,
         give_back: Callable[[list[Claim]], None],
     ) -> None:
         self.receive = receive
@@ -75,6 +83,17 @@ class LongPolls:
             if not arrived:
                 return []
             return [arrived.popleft()[1] for _ in range(min(limit, len(arrived)))]
+
+    def waiting(self, queue: str) -> int:
+        """How many messages polls brought that nobody has claimed yet."""
+        with self._condition:
+            return len(self._arrived.get(queue, ()))
+
+    def forget(self, queue: str) -> None:
+        """The queue was deleted, and its messages with it."""
+        with self._condition:
+            self._arrived.pop(queue, None)
+            self._empty_at.pop(queue, None)
 
     def take_stale(self) -> list[Claim]:
         """Messages nobody claimed in time: they must be given back."""
@@ -255,6 +274,75 @@ class LongPolls:
             for end in self._bell:
                 end.close()
             self._bell = None
+
+
+class LongPollStore(Store):
+    """What stores do whose claims are brought by long polls: claim, wait, wake event loops.
+
+    A driver makes ``polls`` and ``steps``, and implements :meth:`_receive`.
+    """
+
+    polls: LongPolls
+    steps: PrioritySteps
+    #: A poll may bring messages at any time: an event loop leaves it to the threads.
+    quick = False
+    _limit = 1
+    _evented = False
+
+    @abstractmethod
+    def _receive(self, source: str, limit: int, wait: int) -> list[Claim]:
+        """Up to ``limit`` messages of a source, waiting up to ``wait`` seconds for the first."""
+
+    def _sources(self, queues: Sequence[str]) -> list[str]:
+        """Queues of the backend that stand for these, in the order they are served."""
+        return [source for queue in queues for source in self.steps.sources(queue)]
+
+    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
+        self._limit = limit
+        stale = self.polls.take_stale()
+        if stale:
+            self.settle(releases=stale)
+        claims: list[Claim] = []
+        for source in self._sources(queues):
+            claims += self.polls.take(source, limit - len(claims))
+            while len(claims) < limit and not self._evented:
+                if self.polls.was_just_empty(source):
+                    break
+                wanted = min(limit - len(claims), self.polls.largest)
+                try:
+                    received = self._receive(source, wanted, 0)
+                except Throttled as exc:
+                    logger.warning("asking less often: %s", exc)
+                    break
+                claims += received
+                if len(received) < wanted:
+                    break
+            if len(claims) >= limit:
+                break
+        return claims
+
+    def _return_late(self, claims: list[Claim]) -> None:
+        """A poll that outlived its connection brought these; else they stay leased in vain."""
+        try:
+            self.settle(releases=claims)
+        except (AMQPConnectionError, ChannelError) as exc:
+            logger.warning("%d message(s) return when their lease ends: %s", len(claims), exc)
+
+    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
+        return self.polls.wait(self._sources(queues), self._limit, timeout)
+
+    def interrupt(self) -> None:
+        self.polls.interrupt()
+
+    def filenos(self) -> Sequence[int]:
+        return (self.polls.fileno(),)
+
+    def arm(self, queues: Sequence[str]) -> None:
+        self._evented = True
+        self.polls.start(self._sources(queues), self._limit)
+
+    def on_readable(self, fileno: int) -> bool:
+        return self.polls.silence()
 
 
 class Patience:

@@ -40,6 +40,8 @@ BROKERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "mongodb": ("mongodb", "MONGODB_URL", ("publish", "consume", "latency", "idle")),
     "azurite": ("azurite", "AZURE_QUEUES_URL", ("publish", "consume", "latency", "idle")),
+    "kafka": ("kafka", "KAFKA_URL", ("publish", "batch", "consume", "latency", "idle")),
+    "gcpubsub": ("pubsub", "PUBSUB_URL", ("publish", "consume", "latency", "idle")),
     "zookeeper": ("zookeeper", "ZOOKEEPER_URL", ("publish", "consume", "latency", "idle")),
     "sqs": (
         "sqs",

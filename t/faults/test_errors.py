@@ -10,7 +10,17 @@ import pytest
 
 from kombu import Connection
 
-SCHEMES = ("memory", "filesystem", "amqp", "redis", "sqs", "mongodb", "zookeeper")
+SCHEMES = (
+    "memory",
+    "filesystem",
+    "amqp",
+    "redis",
+    "sqs",
+    "mongodb",
+    "zookeeper",
+    "confluentkafka",
+    "gcpubsub",
+)
 
 
 @pytest.mark.fault(21)
@@ -53,6 +63,8 @@ except Exception as error:
         ("zookeeper://", "kazoo,kazoo.client", "zookeeper"),
         ("sqs://", "boto3,botocore", "sqs"),
         ("pyro://", "Pyro4,Pyro5", "pyro"),
+        ("kafka://", "confluent_kafka", "confluentkafka"),
+        ("gcpubsub://projects/some", "google.pubsub_v1,google.cloud.pubsub_v1", "gcpubsub"),
     ],
 )
 def test_an_absent_client_library_is_named_with_its_extra(

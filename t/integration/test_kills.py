@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from t.integration.kafka.settings import TANSU
 from t.kills import Trial
 from t.services.pool import Servers
 
@@ -81,6 +82,18 @@ def test_pyro(servers: Servers, tmp_path: Path) -> None:
 @pytest.mark.server("nats")
 def test_nats(servers: Servers, tmp_path: Path) -> None:
     run(f"{servers.env('nats')['NATS_URL']}/kills-{uuid4().hex[:8]}", {"lease": 2}, tmp_path)
+
+
+@pytest.mark.server("kafka")
+def test_kafka(servers: Servers, tmp_path: Path) -> None:
+    run(servers.env("kafka")["KAFKA_URL"], TANSU, tmp_path)
+
+
+@pytest.mark.server("pubsub")
+def test_pubsub(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", servers.env("pubsub")["PUBSUB_EMULATOR_HOST"])
+    options = {"ack_deadline_seconds": 10, "lease": 2}
+    run(f"gcpubsub://projects/kills-{uuid4().hex[:8]}", options, tmp_path)
 
 
 @pytest.mark.server("etcd")

@@ -67,5 +67,5 @@ class Transport(virtual.Transport):
         return TopicFanout(store.account, store.options)
 
     def driver_version(self) -> str:
-        """Version of urllib3, by which the API is spoken to."""
-        return str(urllib3.__version__)
+        """The library by which the API is spoken to, and its version."""
+        return f"urllib3 {urllib3.__version__}"

@@ -15,23 +15,25 @@ from typing import Any, TypeVar
 from amqp.exceptions import ConsumerCancelled, NotFound
 
 from kombu.transport.features import SHARED_STORE
-from kombu.transport.polling import LongPolls
+from kombu.transport.polling import LongPolls, LongPollStore
 from kombu.transport.SQS.batches import Entry, send_all
 from kombu.transport.SQS.body import read_body, send_options, with_ready_at, write_body
 from kombu.transport.SQS.clients import Clients
 from kombu.transport.SQS.errors import ERRORS
-from kombu.transport.SQS.names import FIFO_SUFFIX, is_fifo
+from kombu.transport.SQS.names import is_fifo
 from kombu.transport.SQS.options import SQSOptions
+from kombu.transport.SQS.priority import sqs_step_name
 from kombu.transport.SQS.queues import SMALLEST_LIMIT, Queues
-from kombu.transport.steps import PrioritySteps
 from kombu.transport.virtual.envelope import ready_in
-from kombu.transport.virtual.errors import MessageTooLarge, Throttled, message_too_large
-from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
+from kombu.transport.virtual.errors import MessageTooLarge, message_too_large
+from kombu.transport.virtual.steps import PrioritySteps
+from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
 
 logger = logging.getLogger(__name__)
 
-LARGEST_RECEIVE = 10
 LONGEST_VISIBILITY = 43_200
+#: Messages that one call brings at most.
+LARGEST_RECEIVE = 10
 
 Sent = TypeVar("Sent")
 
@@ -51,7 +53,7 @@ class Receipt:
         self.settled = False
 
 
-class SQSStore(Store):
+class SQSStore(LongPollStore):
     """Messages in SQS queues; a queue with priorities is one SQS queue a step.
 
     Arguments:
@@ -69,24 +71,22 @@ class SQSStore(Store):
         native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = LARGEST_RECEIVE
-    quick = False
 
     def __init__(self, clients: Clients, options: SQSOptions) -> None:
         self.clients = clients
         self.options = options
         self.queues = Queues(clients, options)
-        self.steps = PrioritySteps(FIFO_SUFFIX)
+        self.steps = PrioritySteps(sqs_step_name)
         self.lease = options.lease_seconds
         self.polls = LongPolls(
             self._receive,
-            LARGEST_RECEIVE,
             options.wait_time_seconds,
             self.lease / 3,
+            LARGEST_RECEIVE,
             self._return_late,
         )
+        self._limit = self.claim_window
         self._dead_lettered_above: set[str] = set()
-        self._limit = LARGEST_RECEIVE
-        self._evented = False
         self._pid = os.getpid()
 
     # ---- queues
@@ -190,31 +190,6 @@ class SQSStore(Store):
 
     # ---- receiving
 
-    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
-        self._limit = limit
-        self._give_back_stale()
-        claims: list[Claim] = []
-        for source in self._sources(queues):
-            claims += self.polls.take(source, limit - len(claims))
-            while len(claims) < limit and not self._evented:
-                if self.polls.was_just_empty(source):
-                    break
-                wanted = min(limit - len(claims), LARGEST_RECEIVE)
-                try:
-                    received = self._receive(source, wanted, 0)
-                except Throttled as exc:
-                    logger.warning("asking less often: %s", exc)
-                    break
-                claims += received
-                if len(received) < wanted:
-                    break
-            if len(claims) >= limit:
-                break
-        return claims
-
-    def _sources(self, queues: Sequence[str]) -> list[str]:
-        return [source for queue in queues for source in self.steps.sources(queue)]
-
     def _receive(self, source: str, limit: int, wait: int) -> list[Claim]:
         url = self.queues.find(source)
         if url is None:
@@ -264,18 +239,6 @@ class SQSStore(Store):
         times = int(raw.get("Attributes", {}).get("ApproximateReceiveCount", 1))
         queue = self.steps.queue(source)
         return Claim(queue, message, receipt, redelivered=times > 1, deliveries=times - 1)
-
-    def _give_back_stale(self) -> None:
-        stale = self.polls.take_stale()
-        if stale:
-            self.settle(releases=stale)
-
-    def _return_late(self, claims: list[Claim]) -> None:
-        """A poll that outlived its connection brought these; else they stay leased in vain."""
-        try:
-            self.settle(releases=claims)
-        except (*ERRORS.connection_errors, *ERRORS.channel_errors) as exc:
-            logger.warning("%d message(s) return when their lease ends: %s", len(claims), exc)
 
     # ---- settling
 
@@ -357,23 +320,7 @@ class SQSStore(Store):
         for error in failed.values():
             logger.warning("a message's lease was lost before it was settled: %s", error)
 
-    # ---- waking
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.polls.wait(self._sources(queues), self._limit, timeout)
-
-    def interrupt(self) -> None:
-        self.polls.interrupt()
-
-    def filenos(self) -> Sequence[int]:
-        return (self.polls.fileno(),)
-
-    def arm(self, queues: Sequence[str]) -> None:
-        self._evented = True
-        self.polls.start(self._sources(queues), self._limit)
-
-    def on_readable(self, fileno: int) -> bool:
-        return self.polls.silence()
+    # ---- life
 
     def close(self) -> None:
         self.polls.close()

@@ -51,8 +51,10 @@ class ConsulKeys(KeyValue):
         Raises:
             Unsuitable: it is no Consul.
         """
-        reply = check(self.server.ask("GET", "/v1/status/leader"))
-        if not isinstance(parsed(reply), str):
+        reply = self.server.ask("GET", "/v1/status/leader")
+        if reply.status != 404:
+            check(reply)
+        if reply.status == 404 or not isinstance(parsed(reply), str):
             raise Unsuitable(f"{self.server.host}:{self.server.port} is no Consul agent")
 
     # ---- requests

@@ -69,5 +69,5 @@ class Transport(KeyValueTransport):
         return keys
 
     def driver_version(self) -> str:
-        """Version of urllib3, by which etcd is spoken to."""
-        return str(urllib3.__version__)
+        """The library by which etcd is spoken to, and its version."""
+        return f"urllib3 {urllib3.__version__}"

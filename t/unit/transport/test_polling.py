@@ -52,7 +52,7 @@ def server() -> Server:
 
 @pytest.fixture
 def polls(server: Server) -> Any:
-    polls = LongPolls(server.receive, 10, 10, 5, server.returned.extend)
+    polls = LongPolls(server.receive, 10, 5, 10, server.returned.extend)
     yield polls
     polls.close()
 
@@ -95,7 +95,7 @@ def test_a_poll_under_way_keeps_no_process() -> None:
     script = """
         import time
         from kombu.transport.polling import LongPolls
-        polls = LongPolls(lambda *_: time.sleep(30) or [], 10, 10, 5, print)
+        polls = LongPolls(lambda *_: time.sleep(30) or [], 10, 5, 10, print)
         polls.start(["q"], 1)
         polls.close()
     """

@@ -1,6 +1,8 @@
-"""Priorities where a backend has none: one of its queues for each step of a queue that asks."""
+"""Priorities for backends that have none: one queue of the backend for each step."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from kombu.transport.virtual.store import QueueSpec
 
@@ -8,39 +10,39 @@ from kombu.transport.virtual.store import QueueSpec
 STEPS = (0, 3, 6, 9)
 
 
+def step_name(queue: str, step: int) -> str:
+    """The backend's queue for a step: ``queue``, ``queue-p3``, ``queue-p6``, ``queue-p9``."""
+    return f"{queue}-p{step}" if step else queue
+
+
 class PrioritySteps:
     """Which queues of the backend ("sources") stand for a queue.
 
     Only a queue declared with ``x-max-priority`` has more than one: each further one costs
-    receive calls.
+    calls.
 
     Arguments:
-        suffix: what queue names may end in that must stay at their end.
+        name: the source of a queue and a step.
     """
 
-    def __init__(self, suffix: str = "") -> None:
-        self._suffix = suffix
+    def __init__(self, name: Callable[[str, int], str] = step_name) -> None:
+        self._name = name
         self._with_priority: set[str] = set()
         self._queues: dict[str, str] = {}
 
     def declare(self, queue: QueueSpec) -> None:
+        """Note whether a queue has priorities."""
         if queue.arguments.get("x-max-priority"):
             self._with_priority.add(queue.name)
             for step in STEPS[1:]:
                 self._queues[self._name(queue.name, step)] = queue.name
 
     def forget(self, queue: str) -> None:
+        """The queue was deleted."""
         if queue in self._with_priority:
             self._with_priority.discard(queue)
             for step in STEPS[1:]:
                 self._queues.pop(self._name(queue, step), None)
-
-    def _name(self, queue: str, step: int) -> str:
-        if not step:
-            return queue
-        if self._suffix and queue.endswith(self._suffix):
-            return f"{queue.removesuffix(self._suffix)}-p{step}{self._suffix}"
-        return f"{queue}-p{step}"
 
     def sources(self, queue: str) -> list[str]:
         """All of them, highest priority first."""
@@ -55,4 +57,5 @@ class PrioritySteps:
         return self._name(queue, max(step for step in STEPS if step <= priority))
 
     def queue(self, source: str) -> str:
+        """The queue that a source stands for."""
         return self._queues.get(source, source)

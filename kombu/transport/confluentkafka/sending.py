@@ -1,0 +1,94 @@
+"""Publishing: batches by the client, delivery reports as confirms."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from kombu.transport.confluentkafka.errors import ERRORS, error_of
+
+#: Seconds by which an answer may be later than the client's own limit.
+_GRACE = 2.0
+
+#: Topic, value, key.
+Record = tuple[str, bytes | None, bytes | None]
+
+
+class Sender:
+    """One producer, made when first needed.
+
+    Arguments:
+        make: makes the producer.
+        timeout: seconds within which the client reports on each message.
+    """
+
+    def __init__(self, make: Callable[[], Producer], timeout: float) -> None:
+        self._make = make
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._producer: Producer | None = None
+
+    def send(self, records: Sequence[Record]) -> dict[int, Exception]:
+        """Store records in order; index -> error of those that are not stored.
+
+        Returns when the brokers have reported on each.
+        """
+        outcomes: dict[int, Exception | None] = {}
+        deadline = time.monotonic() + self._timeout + _GRACE
+        with self._lock:
+            if self._producer is None:
+                self._producer = self._make()
+            producer = self._producer
+            for index, record in enumerate(records):
+                self._produce(producer, outcomes, index, *record)
+            while len(outcomes) < len(records) and time.monotonic() < deadline:
+                producer.poll(0.1)
+        for index, (topic, *_) in enumerate(records):
+            if index not in outcomes:
+                late = KafkaError(KafkaError._MSG_TIMED_OUT)
+                outcomes[index] = error_of(late, f"publish to topic {topic!r}")
+        return {index: error for index, error in outcomes.items() if error is not None}
+
+    def _produce(
+        self,
+        producer: Producer,
+        outcomes: dict[int, Exception | None],
+        index: int,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+    ) -> None:
+        deadline = time.monotonic() + self._timeout
+        report = partial(_report, outcomes, index)
+        while True:
+            try:
+                producer.produce(topic, value=value, key=key, on_delivery=report)
+            except BufferError:  # the client's queue is full: let it send
+                if time.monotonic() < deadline:
+                    producer.poll(0.1)
+                    continue
+                late = KafkaError(KafkaError._MSG_TIMED_OUT)
+                outcomes[index] = error_of(late, f"publish to topic {topic!r}")
+            except KafkaException as exc:
+                outcomes[index] = ERRORS.translate(exc, f"publish to topic {topic!r}")
+                if isinstance(exc.args[0], KafkaError) and exc.args[0].fatal():
+                    self._producer = None
+            return
+
+    def forget(self) -> None:
+        """Leave the producer: nothing of it is outstanding."""
+        with self._lock:
+            self._producer = None
+
+
+def _report(
+    outcomes: dict[int, Exception | None], index: int, error: KafkaError | None, message: Any
+) -> None:
+    outcomes[index] = (
+        None if error is None else error_of(error, f"publish to topic {message.topic()!r}")
+    )

@@ -1,0 +1,115 @@
+"""Google Cloud Pub/Sub transport: ``gcpubsub://projects/PROJECT_ID``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from kombu.transport import base, virtual
+from kombu.transport.clients import load_client
+from kombu.transport.features import Features
+from kombu.transport.options import shown_by
+from kombu.transport.virtual.store import Fanout, Put, Store
+from kombu.transport.virtual.topology import Topology
+
+pubsub_v1 = load_client("google.pubsub_v1", "gcpubsub", "gcpubsub")
+
+from kombu.transport.gcpubsub.clients import Clients  # noqa: E402
+from kombu.transport.gcpubsub.errors import ERRORS  # noqa: E402
+from kombu.transport.gcpubsub.options import PubSubOptions  # noqa: E402
+from kombu.transport.gcpubsub.store import PubSubStore  # noqa: E402
+from kombu.transport.gcpubsub.subscriptions import Subscriptions  # noqa: E402
+from kombu.transport.gcpubsub.topology import PubSubFanout, PubSubTopology  # noqa: E402
+
+
+@shown_by(PubSubOptions, "body_encoding", "deadletter_queue")
+class Channel(virtual.Channel):
+    """A channel of queues in Pub/Sub subscriptions."""
+
+    supports_fanout = True
+    do_restore = False
+    default_ack_deadline_seconds = 240
+    default_bulk_max_messages = 32
+    default_enable_exactly_once_delivery = False
+    default_expiration_seconds = 86400
+    default_retry_timeout_seconds = 300
+    default_wait_time_seconds = 10
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+
+class Transport(virtual.Transport):
+    """A project of Google Cloud as a broker.
+
+    Arguments:
+        client: the :class:`kombu.Connection` that it serves.
+    """
+
+    Channel = Channel
+    Options = PubSubOptions
+    can_parse_url = True
+    polling_interval = 0.1
+    default_port = None
+    driver_type = "gcpubsub"
+    driver_name = "pubsub_v1"
+    features: ClassVar[Features] = PubSubStore.features
+    errors = ERRORS
+    connection_errors = ERRORS.connection_errors
+    channel_errors = ERRORS.channel_errors
+    implements = base.Implements.of(features)
+
+    def __init__(self, client: Any, **kwargs: Any) -> None:
+        self._shared: PubSubTopology | None = None
+        super().__init__(client, **kwargs)
+
+    @property
+    def project(self) -> str:
+        """The project that the URL names.
+
+        Raises:
+            ValueError: it names none.
+        """
+        host = str(self.client.hostname or "")
+        rest = host.partition("://")[2] or host
+        kind, _, project = rest.strip("/").partition("/")
+        project = project.partition("?")[0].strip("/")
+        if kind != "projects" or not project or "/" in project:
+            raise ValueError("a Pub/Sub URL has the form gcpubsub://projects/PROJECT_ID")
+        return project
+
+    def create_topology(self) -> Topology:
+        """Exchanges and bindings, shared as far as subscriptions can hold them."""
+        self._shared = PubSubTopology(self._subscriptions)
+        return Topology(vhost=self._vhost(), shared=self._shared)
+
+    def _subscriptions(self) -> Subscriptions:
+        self._open_store()
+        assert isinstance(self.store, PubSubStore)
+        return self.store.subscriptions
+
+    def create_store(self) -> Store:
+        """Subscriptions of one project."""
+        assert isinstance(self.options, PubSubOptions)
+        clients = Clients(self.project, self.options)
+        clients.check(self.client.connect_timeout or 5)
+        return PubSubStore(clients, self.options)
+
+    def create_fanout(self, store: Store) -> Fanout:
+        """Topics deliver to all their subscriptions."""
+        assert isinstance(store, PubSubStore) and self._shared is not None
+        return PubSubFanout(
+            store.subscriptions,
+            self._shared,
+            lambda queue, message: store.put([Put(queue, message)]),
+        )
+
+    def driver_version(self) -> str:
+        """Version of google-cloud-pubsub."""
+        return str(pubsub_v1.__version__)
+
+    def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
+        """The URI for people to read; it has no secrets."""
+        return uri or f"gcpubsub://projects/{self.project}"
+
+
+__all__ = ("Channel", "Transport")

@@ -1,0 +1,303 @@
+"""Pub/Sub subscriptions as a store of leased messages: the deadline is the lease."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from amqp.exceptions import NotFound
+
+from kombu.transport.features import SHARED_STORE
+from kombu.transport.gcpubsub.clients import Clients
+from kombu.transport.gcpubsub.options import LONGEST_DEADLINE, PubSubOptions
+from kombu.transport.gcpubsub.subscriptions import Subscription, Subscriptions
+from kombu.transport.polling import LongPolls, LongPollStore
+from kombu.transport.virtual.envelope import READY_AT, parse
+from kombu.transport.virtual.steps import PrioritySteps
+from kombu.transport.virtual.store import Claim, Envelope, PartialPutError, Put, QueueSpec
+from kombu.utils.json import dumps
+from kombu.utils.loggers import get_logger
+
+logger = get_logger(__name__)
+
+#: What one publish call may hold.
+MOST_MESSAGES, MOST_BYTES = 1000, 9_000_000
+#: What one pull may bring.
+LARGEST_PULL = 1000
+
+
+class Receipt:
+    """What settles one holding of a message, once."""
+
+    __slots__ = ("ack_id", "message_id", "settled", "subscription")
+
+    def __init__(self, subscription: str, ack_id: str, message_id: str) -> None:
+        self.subscription = subscription
+        self.ack_id = ack_id
+        self.message_id = message_id
+        self.settled = False
+
+    def __repr__(self) -> str:
+        return f"<Receipt of {self.subscription!r}: message {self.message_id}>"
+
+
+class PubSubStore(LongPollStore):
+    """Messages in subscriptions; a queue with priorities is one subscription a step.
+
+    Arguments:
+        clients: closed by this store.
+    """
+
+    features = replace(
+        SHARED_STORE,
+        max_length=False,
+        max_length_bytes=False,
+        ordered=False,
+        event_loop=True,
+        unicode_names=False,
+        native=frozenset({"priority", "delay", "leases"}),
+    )
+
+    def __init__(self, clients: Clients, options: PubSubOptions) -> None:
+        self.clients = clients
+        self.options = options
+        self.subscriptions = Subscriptions(clients)
+        self.steps = PrioritySteps()
+        self.lease = options.lease_seconds
+        self.claim_window = max(min(options.bulk_max_messages, LARGEST_PULL), 1)
+        self.polls = LongPolls(
+            self._receive,
+            options.wait_time_seconds,
+            self.lease / 3,
+            self.claim_window,
+            self._return_late,
+        )
+        self._limit = self.claim_window
+        #: Messages this store gave back: how often.
+        self._returned: dict[str, int] = {}
+        self._pid = os.getpid()
+
+    # ---- queues
+
+    def declare(self, queue: QueueSpec) -> None:
+        self.steps.declare(queue)
+        for source in self.steps.sources(queue.name):
+            self.subscriptions.declare(source)
+
+    def delete(self, queue: str) -> int:
+        count = 0
+        for source in self.steps.sources(queue):
+            count += self._size(source)
+            self.polls.forget(source)
+            self.subscriptions.delete(source)
+        self.steps.forget(queue)
+        return count
+
+    def exists(self, queue: str) -> bool:
+        return self.subscriptions.is_declared(queue)
+
+    def size(self, queue: str) -> int:
+        return sum(self._size(source) for source in self.steps.sources(queue))
+
+    def _size(self, source: str) -> int:
+        """Cloud Monitoring's figure; the emulator has none, and there messages are looked at."""
+        found = self.subscriptions.find(source)
+        if found is None:
+            return 0
+        if not self.clients.emulated:
+            return self.clients.backlog(found.id)
+        seen: list[str] = []
+        ready = 0
+        now = time.time()
+        with suppress(NotFound):
+            while pulled := self.clients.pull(found.id, LARGEST_PULL, 0):
+                seen += [each.ack_id for each in pulled]
+                for each in pulled:
+                    message = parse(each.message.data)
+                    due = 0 if message is None else ready_at(message)
+                    ready += self.subscriptions.takes(found, each.message) and due <= now
+            self.clients.hold(found.id, seen, 0)
+        return ready + self.polls.waiting(source)
+
+    def purge(self, queue: str) -> int:
+        count = 0
+        for source in self.steps.sources(queue):
+            found = self.subscriptions.find(source)
+            if found is None:
+                continue
+            kept = self.polls.take(source, self.polls.waiting(source))
+            self.settle(acks=kept)
+            count += len(kept)
+            with suppress(NotFound):
+                while pulled := self.clients.pull(found.id, LARGEST_PULL, 0):
+                    self.clients.acknowledge(found.id, [each.ack_id for each in pulled])
+                    count += sum(self.subscriptions.takes(found, each.message) for each in pulled)
+        return count
+
+    # ---- sending
+
+    def put(self, puts: Sequence[Put]) -> None:
+        by_topic: dict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
+        for index, put in enumerate(puts):
+            target = self.subscriptions.ensure(self.steps.source(put.queue, put.priority))
+            by_topic[target.topic].append((index, self._record(target, put)))
+        failed: dict[int, BaseException] = {}
+        for topic, records in by_topic.items():
+            for window in windows(records):
+                try:
+                    self.clients.publish(topic, [record for _, record in window])
+                except Exception as exc:
+                    if isinstance(exc, NotFound):  # deleted behind our back: made anew next time
+                        for put in puts:
+                            self.subscriptions.forget(self.steps.source(put.queue, put.priority))
+                    if len(window) == len(puts):
+                        raise
+                    failed.update((index, exc) for index, _ in window)
+        if failed:
+            raise PartialPutError(failed)
+
+    @staticmethod
+    def _record(target: Subscription, put: Put) -> dict[str, Any]:
+        message = put.message
+        if put.ready_at is not None:
+            properties = {**message["properties"], READY_AT: put.ready_at}
+            message = {**message, "properties": properties}
+        return {"data": dumps(message).encode(), "attributes": target.attributes}
+
+    # ---- receiving
+
+    def _receive(self, source: str, limit: int, wait: int) -> list[Claim]:
+        found = self.subscriptions.live(source)
+        if found is None:
+            return []
+        try:
+            pulled = self.clients.pull(found.id, limit, wait)
+        except NotFound:
+            self.subscriptions.forget(source)
+            return []
+        claims, strangers = [], []
+        for each in pulled:
+            if not self.subscriptions.takes(found, each.message):
+                strangers.append(each.ack_id)
+                continue
+            claim = self._to_claim(source, found, each)
+            if claim is not None:
+                claims.append(claim)
+        if strangers:
+            self.clients.acknowledge(found.id, strangers)
+        if claims and self.lease != self.options.ack_deadline_seconds:
+            self._hold([claim.receipt for claim in claims], self.lease or 0)
+        return claims
+
+    def _to_claim(self, source: str, found: Subscription, raw: Any) -> Claim | None:
+        receipt = Receipt(found.id, raw.ack_id, raw.message.message_id)
+        message = parse(raw.message.data)
+        if message is None:
+            self._quarantine(source, raw, receipt)
+            return None
+        wait = ready_at(message) - time.time()
+        if wait > 0:
+            self._hold([receipt], min(wait, LONGEST_DEADLINE))
+            return None
+        properties = message["properties"]
+        info = properties.get("delivery_info")
+        properties["delivery_info"] = {
+            **(info if isinstance(info, dict) else {}),
+            "gcpubsub_message": {
+                "queue": found.id,
+                "ack_id": receipt.ack_id,
+                "message_id": receipt.message_id,
+                "subscription_path": self.clients.subscription(found.id),
+            },
+        }
+        times = max(self._returned.get(receipt.message_id, 0), (raw.delivery_attempt or 1) - 1)
+        return Claim(self.steps.queue(source), message, receipt, times > 0, times)
+
+    def _quarantine(self, source: str, raw: Any, receipt: Receipt) -> None:
+        """Keep what is no message of ours in a subscription beside the queue's."""
+        aside = self.subscriptions.ensure(f"{source}.undecodable")
+        logger.error("queue %r holds what is no message: moved to %r", source, aside.id)
+        record = {"data": raw.message.data, "attributes": aside.attributes}
+        self.clients.publish(aside.topic, [record])
+        self.clients.acknowledge(receipt.subscription, [receipt.ack_id])
+
+    # ---- settling
+
+    def settle(
+        self,
+        acks: Sequence[Claim] = (),
+        releases: Sequence[Claim] = (),
+        rejects: Sequence[Claim] = (),
+    ) -> None:
+        done, back = unsettled((*acks, *rejects)), unsettled(releases)
+        for subscription, receipts in grouped(done).items():
+            with suppress(NotFound):  # the queue was deleted, and its messages with it
+                self.clients.acknowledge(subscription, [each.ack_id for each in receipts])
+        for receipt in done:
+            receipt.settled = True
+            self._returned.pop(receipt.message_id, None)
+        for receipt in back:
+            self._returned[receipt.message_id] = self._returned.get(receipt.message_id, 0) + 1
+        self._hold(back, 0)
+        for receipt in back:
+            receipt.settled = True
+
+    def renew(self, claims: Sequence[Claim]) -> None:
+        self._hold(unsettled(claims), self.lease or 0)
+
+    def _hold(self, receipts: Sequence[Receipt], seconds: float) -> None:
+        for subscription, group in grouped(receipts).items():
+            with suppress(NotFound):
+                self.clients.hold(subscription, [each.ack_id for each in group], math.ceil(seconds))
+
+    # ---- life
+
+    def close(self) -> None:
+        self.polls.close()
+        if os.getpid() != self._pid:
+            return
+        unclaimed = self.polls.take_all()
+        if unclaimed:
+            self.settle(releases=unclaimed)
+        self.clients.close()
+
+
+def ready_at(message: Envelope) -> float:
+    """Unix time before which a message must not be delivered; 0: at once."""
+    at = message["properties"].get(READY_AT)
+    return float(at) if isinstance(at, int | float) else 0.0
+
+
+def unsettled(claims: Iterable[Claim]) -> list[Receipt]:
+    return [claim.receipt for claim in claims if not claim.receipt.settled]
+
+
+def grouped(receipts: Iterable[Receipt]) -> dict[str, list[Receipt]]:
+    """Receipts by subscription."""
+    groups: dict[str, list[Receipt]] = defaultdict(list)
+    for receipt in receipts:
+        groups[receipt.subscription].append(receipt)
+    return groups
+
+
+def windows(
+    records: list[tuple[int, dict[str, Any]]],
+) -> Iterable[list[tuple[int, dict[str, Any]]]]:
+    """Cut into calls that Pub/Sub accepts, by number and by bytes."""
+    window: list[tuple[int, dict[str, Any]]] = []
+    size = 0
+    for record in records:
+        more = len(record[1]["data"])
+        if window and (len(window) == MOST_MESSAGES or size + more > MOST_BYTES):
+            yield window
+            window, size = [], 0
+        window.append(record)
+        size += more
+    if window:
+        yield window
