@@ -354,13 +354,18 @@ class Patience:
     Arguments:
         receive: takes up to so many messages of a queue, without waiting for any.
         interval: asked before each pause, seconds; the longest one.
+        shortest: seconds of the first pause.
     """
 
     def __init__(
-        self, receive: Callable[[str, int], list[Claim]], interval: Callable[[], float]
+        self,
+        receive: Callable[[str, int], list[Claim]],
+        interval: Callable[[], float],
+        shortest: float = SHORTEST_PAUSE,
     ) -> None:
         self.receive = receive
         self.interval = interval
+        self.shortest = shortest
         self._condition = threading.Condition()
         self._pauses: dict[str, float] = {}
         self._rings = 0
@@ -378,13 +383,13 @@ class Patience:
                 return claims
             if left <= 0:
                 break
-            pause = min(self._pauses.get(queue, SHORTEST_PAUSE), self.interval())
+            pause = min(self._pauses.get(queue, self.shortest), self.interval())
             with self._condition:
                 rung = self._condition.wait_for(
                     lambda heard=rings: self._closed or self._rings != heard,  # type: ignore[misc]
                     min(pause, left),
                 )
-            self._pauses[queue] = SHORTEST_PAUSE if rung else pause * 2
+            self._pauses[queue] = self.shortest if rung else pause * 2
         return []
 
     def ring(self) -> None:

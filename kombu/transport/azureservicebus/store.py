@@ -22,9 +22,9 @@ from kombu.transport.azureservicebus.links import SLICE, Receiving, Sending, clo
 from kombu.transport.azureservicebus.messages import read, write
 from kombu.transport.azureservicebus.service import Service
 from kombu.transport.features import SHARED_STORE
-from kombu.transport.polling import LongPolls
+from kombu.transport.polling import LongPolls, LongPollStore
 from kombu.transport.virtual.steps import PrioritySteps
-from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
+from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Receipt:
         self.settled = False
 
 
-class ServiceBusStore(Store):
+class ServiceBusStore(LongPollStore):
     """Messages in queues of a namespace; a queue with priorities is one queue a step.
 
     Arguments:
@@ -80,7 +80,6 @@ class ServiceBusStore(Store):
         self._held: dict[str, int] = defaultdict(int)
         self._dead_lettered_above: dict[str, bool] = {}
         self._limit = LARGEST_RECEIVE
-        self._evented = False
         self._pid = os.getpid()
 
     def _receiving(self, source: str) -> Receiving:
@@ -195,9 +194,6 @@ class ServiceBusStore(Store):
                 break
         return claims
 
-    def _sources(self, queues: Sequence[str]) -> list[str]:
-        return [source for queue in queues for source in self.steps.sources(queue)]
-
     def _receive(self, source: str, limit: int, wait: float) -> list[Claim]:
         try:
             received = self._receiving(source).receive(limit, wait or SLICE)
@@ -217,10 +213,6 @@ class ServiceBusStore(Store):
             redelivered=times > 0,
             deliveries=times,
         )
-
-    def _return_late(self, claims: list[Claim]) -> None:
-        """What a poll brought that outlived its connection: it returns by itself."""
-        logger.info("%d message(s) return when their lease ends", len(claims))
 
     # ---- settling
 
@@ -270,24 +262,6 @@ class ServiceBusStore(Store):
                 self._receiving(receipt.source).call("settle a message", settle)
             except NotFound:  # the queue was deleted, and its messages with it
                 receipt.settled = True
-
-    # ---- waking
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.polls.wait(self._sources(queues), self._limit, timeout)
-
-    def interrupt(self) -> None:
-        self.polls.interrupt()
-
-    def filenos(self) -> Sequence[int]:
-        return (self.polls.fileno(),)
-
-    def arm(self, queues: Sequence[str]) -> None:
-        self._evented = True
-        self.polls.start(self._sources(queues), self._limit)
-
-    def on_readable(self, fileno: int) -> bool:
-        return self.polls.silence()
 
     def close(self) -> None:
         if os.getpid() != self._pid:

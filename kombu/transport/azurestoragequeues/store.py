@@ -20,11 +20,11 @@ from kombu.transport.azure import error_code
 from kombu.transport.azurestoragequeues.errors import ERRORS
 from kombu.transport.azurestoragequeues.queues import LARGEST_RECEIVE, Queues
 from kombu.transport.features import SHARED_STORE
-from kombu.transport.polling import LongPolls, Patience
+from kombu.transport.polling import LongPolls, LongPollStore, Patience
 from kombu.transport.virtual.envelope import foreign, noting, parse, ready_in
 from kombu.transport.virtual.errors import message_too_large
 from kombu.transport.virtual.steps import PrioritySteps
-from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
+from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
 from kombu.utils.json import dumps
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Receipt:
         self.lock = threading.Lock()
 
 
-class StorageQueueStore(Store):
+class StorageQueueStore(LongPollStore):
     """Messages in queues of a storage account; a queue with priorities is one queue a step.
 
     Arguments:
@@ -77,15 +77,14 @@ class StorageQueueStore(Store):
         self.options = queues.options
         self.lease: float = max(self.options.lease, 1.0)
         self.steps = PrioritySteps()
-        self.patience = Patience(self._receive, interval)
+        self.patience = Patience(self._take, interval)
         self.polls = LongPolls(
-            self._poll, WAIT_SECONDS, self.lease / 3, LARGEST_RECEIVE, self._return_late
+            self._receive, WAIT_SECONDS, self.lease / 3, LARGEST_RECEIVE, self._return_late
         )
         self._requests: ThreadPoolExecutor | None = None
         self._dead_lettered_above: dict[str, bool] = {}
         self._held: dict[str, int] = defaultdict(int)
         self._limit = LARGEST_RECEIVE
-        self._evented = False
         self._pid = os.getpid()
 
     # ---- queues
@@ -170,33 +169,10 @@ class StorageQueueStore(Store):
 
     # ---- receiving
 
-    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
-        self._limit = limit
-        stale = self.polls.take_stale()
-        if stale:
-            self.settle(releases=stale)
-        claims: list[Claim] = []
-        for source in self._sources(queues):
-            claims += self.polls.take(source, limit - len(claims))
-            while len(claims) < limit and not self._evented:
-                if self.polls.was_just_empty(source):
-                    break
-                wanted = min(limit - len(claims), LARGEST_RECEIVE)
-                received = self._receive(source, wanted)
-                claims += received
-                if len(received) < wanted:
-                    break
-            if len(claims) >= limit:
-                break
-        return claims
+    def _receive(self, source: str, limit: int, wait: int) -> list[Claim]:
+        return self.patience(source, limit, wait) if wait else self._take(source, limit)
 
-    def _sources(self, queues: Sequence[str]) -> list[str]:
-        return [source for queue in queues for source in self.steps.sources(queue)]
-
-    def _poll(self, source: str, limit: int, wait: int) -> list[Claim]:
-        return self.patience(source, limit, wait)
-
-    def _receive(self, source: str, limit: int) -> list[Claim]:
+    def _take(self, source: str, limit: int) -> list[Claim]:
         received = self.queues.receive(source, limit, math.ceil(self.lease))
         claims = (self._to_claim(source, raw) for raw in received)
         return [claim for claim in claims if claim is not None]
@@ -214,10 +190,6 @@ class StorageQueueStore(Store):
         times = int(raw.dequeue_count or 1)
         queue = self.steps.queue(source)
         return Claim(queue, message, receipt, redelivered=times > 1, deliveries=times - 1)
-
-    def _return_late(self, claims: list[Claim]) -> None:
-        """What a poll brought that outlived its connection: it returns by itself."""
-        logger.info("%d message(s) return when their lease ends", len(claims))
 
     # ---- settling
 
@@ -290,24 +262,6 @@ class StorageQueueStore(Store):
         errors = [error for each in outcomes if (error := each.exception()) is not None]
         if errors:
             raise errors[0]
-
-    # ---- waking
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.polls.wait(self._sources(queues), self._limit, timeout)
-
-    def interrupt(self) -> None:
-        self.polls.interrupt()
-
-    def filenos(self) -> Sequence[int]:
-        return (self.polls.fileno(),)
-
-    def arm(self, queues: Sequence[str]) -> None:
-        self._evented = True
-        self.polls.start(self._sources(queues), self._limit)
-
-    def on_readable(self, fileno: int) -> bool:
-        return self.polls.silence()
 
     def close(self) -> None:
         self.patience.close()

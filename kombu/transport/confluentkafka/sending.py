@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -15,8 +15,14 @@ from kombu.transport.confluentkafka.errors import ERRORS, error_of
 #: Seconds by which an answer may be later than the client's own limit.
 _GRACE = 2.0
 
-#: Topic, value, key.
-Record = tuple[str, bytes | None, bytes | None]
+
+class Outgoing(NamedTuple):
+    """A record on its way; without a partition the client picks one."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None = None
+    partition: int = -1
 
 
 class Sender:
@@ -33,7 +39,7 @@ class Sender:
         self._lock = threading.Lock()
         self._producer: Producer | None = None
 
-    def send(self, records: Sequence[Record]) -> dict[int, Exception]:
+    def send(self, records: Sequence[Outgoing]) -> dict[int, Exception]:
         """Store records in order; index -> error of those that are not stored.
 
         Returns when the brokers have reported on each.
@@ -45,7 +51,7 @@ class Sender:
                 self._producer = self._make()
             producer = self._producer
             for index, record in enumerate(records):
-                self._produce(producer, outcomes, index, *record)
+                self._produce(producer, outcomes, index, record)
             while len(outcomes) < len(records) and time.monotonic() < deadline:
                 producer.poll(0.1)
         for index, (topic, *_) in enumerate(records):
@@ -59,15 +65,19 @@ class Sender:
         producer: Producer,
         outcomes: dict[int, Exception | None],
         index: int,
-        topic: str,
-        value: bytes | None,
-        key: bytes | None,
+        record: Outgoing,
     ) -> None:
         deadline = time.monotonic() + self._timeout
-        report = partial(_report, outcomes, index)
+        topic, report = record.topic, partial(_report, outcomes, index)
         while True:
             try:
-                producer.produce(topic, value=value, key=key, on_delivery=report)
+                producer.produce(
+                    record.topic,
+                    value=record.value,
+                    key=record.key,
+                    partition=record.partition,
+                    on_delivery=report,
+                )
             except BufferError:  # the client's queue is full: let it send
                 if time.monotonic() < deadline:
                     producer.poll(0.1)

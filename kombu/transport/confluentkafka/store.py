@@ -14,7 +14,7 @@ from kombu.transport.confluentkafka.clients import Clients
 from kombu.transport.confluentkafka.feed import Feed
 from kombu.transport.confluentkafka.names import group_name, topic_name
 from kombu.transport.confluentkafka.partition import Holding
-from kombu.transport.confluentkafka.sending import Sender
+from kombu.transport.confluentkafka.sending import Outgoing, Sender
 from kombu.transport.confluentkafka.topology import TopologyLog
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.virtual.envelope import READY_AT
@@ -162,13 +162,13 @@ class KafkaStore(Store):
     # ---- sending
 
     def put(self, puts: Sequence[Put]) -> None:
-        records = [(self._topic(put), self._value(put), None) for put in puts]
-        for topic in {topic for topic, *_ in records}:
+        records = [Outgoing(self._topic(put), self._value(put)) for put in puts]
+        for topic in {record.topic for record in records}:
             self._ensure(topic)
         failed = self.sender.send(records)
         if not failed:
             return
-        self._known.difference_update(records[index][0] for index in failed)
+        self._known.difference_update(records[index].topic for index in failed)
         if len(puts) == 1:
             raise failed[0]
         raise PartialPutError(failed)
@@ -272,7 +272,7 @@ class KafkaStore(Store):
         aside = f"{topic_name(queue)}.undecodable"
         logger.error("queue %r holds what is no message: moved to topic %r", queue, aside)
         self._ensure(aside)
-        failed = self.sender.send([(aside, value, None)])
+        failed = self.sender.send([Outgoing(aside, value)])
         if failed:
             raise failed[0]
 

@@ -16,7 +16,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from kombu.transport.confluentkafka.clients import INSPECTOR, Clients
 from kombu.transport.confluentkafka.errors import ERRORS
-from kombu.transport.confluentkafka.sending import Sender
+from kombu.transport.confluentkafka.sending import Outgoing, Sender
 from kombu.transport.virtual.store import TopologyStore
 from kombu.utils.json import dumps, loads
 from kombu.utils.loggers import get_logger
@@ -132,7 +132,8 @@ class TopologyLog:
     def write(self, value: Any, *keys: Sequence[str]) -> None:
         """Set, or with ``None`` take back; returns once it is stored."""
         stored = None if value is None else dumps(value).encode()
-        records = [(self.topic, stored, dumps(list(key)).encode()) for key in keys]
+        # A broker that made the topic by itself may have given it more partitions.
+        records = [Outgoing(self.topic, stored, dumps(list(key)).encode(), 0) for key in keys]
         failed = self.sender.send(records)
         self._read_at = float("-inf")
         if failed:

@@ -23,6 +23,11 @@ NATIVE = ("x-max-priority", "x-queue-type", "x-queue-mode")
 _Result = TypeVar("_Result")
 
 
+def broker_name(queue: str) -> str:
+    """The queue in RabbitMQ, which keeps ``amq.`` for names that it makes up itself."""
+    return f"kombu.{queue}" if queue.startswith("amq.") else queue
+
+
 class Control:
     """Queues and exchanges of a RabbitMQ.
 
@@ -74,7 +79,10 @@ class Control:
 
         def declare(channel: Any) -> Any:
             return channel.queue_declare(
-                queue.name, durable=queue.durable, auto_delete=False, arguments=arguments
+                broker_name(queue.name),
+                durable=queue.durable,
+                auto_delete=False,
+                arguments=arguments,
             )
 
         self._ask(f"declare queue {queue.name!r}", declare)
@@ -84,22 +92,23 @@ class Control:
         try:
             found = self._ask(
                 f"look up queue {queue!r}",
-                lambda channel: channel.queue_declare(queue, passive=True),
+                lambda channel: channel.queue_declare(broker_name(queue), passive=True),
             )
         except NotFound:
             return None
         return int(found.message_count)
 
     def purge(self, queue: str) -> int:
+        name = broker_name(queue)
         try:
-            return int(
-                self._ask(f"purge queue {queue!r}", lambda channel: channel.queue_purge(queue)) or 0
-            )
+            gone = self._ask(f"purge queue {queue!r}", lambda channel: channel.queue_purge(name))
         except NotFound:
             return 0
+        return int(gone or 0)
 
     def delete(self, queue: str) -> int:
-        gone = self._ask(f"delete queue {queue!r}", lambda channel: channel.queue_delete(queue))
+        name = broker_name(queue)
+        gone = self._ask(f"delete queue {queue!r}", lambda channel: channel.queue_delete(name))
         return int(gone or 0)
 
     def fanout(self, exchange: str) -> None:
@@ -114,13 +123,13 @@ class Control:
     def bind(self, queue: str, exchange: str) -> None:
         self._ask(
             f"bind queue {queue!r} to exchange {exchange!r}",
-            lambda channel: channel.queue_bind(queue, exchange, ""),
+            lambda channel: channel.queue_bind(broker_name(queue), exchange, ""),
         )
 
     def unbind(self, queue: str, exchange: str) -> None:
         self._ask(
             f"unbind queue {queue!r} from exchange {exchange!r}",
-            lambda channel: channel.queue_unbind(queue, exchange, ""),
+            lambda channel: channel.queue_unbind(broker_name(queue), exchange, ""),
         )
 
     def close(self) -> None:

@@ -10,26 +10,24 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from amqp.exceptions import NotFound
 from proton import Delivery, Message
 
 from kombu.transport.features import SHARED_STORE
-from kombu.transport.polling import LongPolls
-from kombu.transport.qpid.control import Control
+from kombu.transport.polling import LongPolls, LongPollStore
+from kombu.transport.qpid.control import Control, broker_name
 from kombu.transport.qpid.wire import Wire
 from kombu.transport.virtual.envelope import foreign, parse
+from kombu.transport.virtual.steps import PrioritySteps
 from kombu.transport.virtual.store import (
     Claim,
     Envelope,
     PartialPutError,
     Put,
     QueueSpec,
-    Store,
 )
 from kombu.utils.json import dumps
 
@@ -52,7 +50,7 @@ class Receipt:
         self.settled = False
 
 
-class AMQP10Store(Store):
+class AMQP10Store(LongPollStore):
     """Messages in the queues of a RabbitMQ.
 
     Arguments:
@@ -66,6 +64,7 @@ class AMQP10Store(Store):
         delay=False,
         shared_topology=False,
         event_loop=True,
+        unicode_names=False,
         native=frozenset({"priority", "leases"}),
     )
     claim_window = LARGEST_RECEIVE
@@ -73,23 +72,20 @@ class AMQP10Store(Store):
     def __init__(self, wire: Wire, control: Control) -> None:
         self.wire = wire
         self.control = control
-        self.polls = LongPolls(self._poll, WAIT_SECONDS, PROMPT, LARGEST_RECEIVE, self._return_late)
+        self.steps = PrioritySteps()  # none is declared: the broker has priorities
+        self.polls = LongPolls(
+            self._receive, WAIT_SECONDS, PROMPT, LARGEST_RECEIVE, self._return_late
+        )
         self._limit = LARGEST_RECEIVE
-        self._evented = False
-        self._known: set[str] = set()
         self._pid = os.getpid()
 
     # ---- queues
 
     def declare(self, queue: QueueSpec) -> None:
-        if queue.name not in self._known:
-            with suppress(NotFound):
-                if self.control.count(queue.name) is None:
-                    self.control.declare(queue)
-            self._known.add(queue.name)
+        if self.control.count(queue.name) is None:
+            self.control.declare(queue)
 
     def delete(self, queue: str) -> int:
-        self._known.discard(queue)
         count = self.control.delete(queue)
         self.wire.forget(address(queue))
         return count
@@ -119,47 +115,26 @@ class AMQP10Store(Store):
             raise PartialPutError(failed)
 
     def _send(self, queue: str, messages: Sequence[Message]) -> dict[int, BaseException]:
-        try:
-            self.declare(QueueSpec(queue))
-            return self.wire.send(address(queue), messages)
-        except NotFound:  # deleted behind our back
-            self._known.discard(queue)
-            self.declare(QueueSpec(queue))
-            return self.wire.send(address(queue), messages)
+        # RabbitMQ accepts, and drops, what is for a queue that is not there.
+        self.declare(QueueSpec(queue))
+        return self.wire.send(address(queue), messages)
 
     # ---- receiving
 
-    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
-        self._limit = limit
-        stale = self.polls.take_stale()
-        if stale:
-            self.settle(releases=stale)
-        claims: list[Claim] = []
-        for queue in queues:
-            claims += self.polls.take(queue, limit - len(claims))
-            while len(claims) < limit and not self._evented:
-                if self.polls.was_just_empty(queue):
-                    break
-                received = self._receive_ready(queue, limit - len(claims))
-                claims += received
-                if not received:
-                    break
-            if len(claims) >= limit:
-                break
-        return claims
-
-    def _poll(self, queue: str, limit: int, wait: float) -> list[Claim]:
-        claims = self._receive(queue, 1, wait)
+    def _receive(self, source: str, limit: int, wait: int) -> list[Claim]:
+        if not wait:
+            return self._receive_ready(source, limit)
+        claims = self._wait_for(source, 1, wait)
         if claims and limit > 1:
-            claims += self._receive_ready(queue, limit - 1)
+            claims += self._receive_ready(source, limit - 1)
         return claims
 
     def _receive_ready(self, queue: str, limit: int) -> list[Claim]:
         """Messages that are there: credit for more would bring what nobody here waits for."""
         ready = min(self.control.count(queue) or 0, limit)
-        return self._receive(queue, ready, PROMPT) if ready else []
+        return self._wait_for(queue, ready, PROMPT) if ready else []
 
-    def _receive(self, queue: str, limit: int, wait: float) -> list[Claim]:
+    def _wait_for(self, queue: str, limit: int, wait: float) -> list[Claim]:
         received = self.wire.receive(address(queue), limit, wait)
         return [self._to_claim(queue, delivery, message) for delivery, message in received]
 
@@ -168,10 +143,6 @@ class AMQP10Store(Store):
         again = not message.first_acquirer or bool(message.delivery_count)
         deliveries = max(int(message.delivery_count or 0), int(again))
         return Claim(queue, read(message), Receipt(delivery), again, deliveries)
-
-    def _return_late(self, claims: list[Claim]) -> None:
-        """What a poll brought that outlived its connection: it returns by itself."""
-        logger.info("%d message(s) return when their lease ends", len(claims))
 
     # ---- settling
 
@@ -194,24 +165,6 @@ class AMQP10Store(Store):
         if outcomes:
             self.wire.answer(outcomes)
 
-    # ---- waking
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.polls.wait(queues, self._limit, timeout)
-
-    def interrupt(self) -> None:
-        self.polls.interrupt()
-
-    def filenos(self) -> Sequence[int]:
-        return (self.polls.fileno(),)
-
-    def arm(self, queues: Sequence[str]) -> None:
-        self._evented = True
-        self.polls.start(queues, self._limit)
-
-    def on_readable(self, fileno: int) -> bool:
-        return self.polls.silence()
-
     def close(self) -> None:
         if os.getpid() != self._pid:
             self.polls.close()
@@ -229,7 +182,7 @@ class AMQP10Store(Store):
 
 def address(queue: str) -> str:
     """How RabbitMQ's plugin calls a queue that is there."""
-    return f"/amq/queue/{quote(queue, safe='')}"
+    return f"/amq/queue/{quote(broker_name(queue), safe='')}"
 
 
 def write(put: Put) -> Message:

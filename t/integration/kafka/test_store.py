@@ -18,6 +18,7 @@ from kombu.transport.confluentkafka.errors import ERRORS
 from kombu.transport.confluentkafka.names import group_name
 from kombu.transport.confluentkafka.options import KafkaOptions
 from kombu.transport.confluentkafka.store import KafkaStore
+from kombu.transport.confluentkafka.topology import KafkaTopology
 from kombu.transport.virtual.store import Claim, Put, QueueSpec, Store
 from t.integration.kafka.settings import TANSU
 from t.services.pool import Servers
@@ -206,3 +207,25 @@ def test_a_publish_does_not_hang(servers: Servers) -> None:
     store.put([Put("frozen", envelope("after"))])
     store.delete("frozen")
     store.close()
+
+
+@pytest.mark.server("kafka-mock")
+def test_bindings_are_shared_on_a_topic_that_the_broker_made(servers: Servers) -> None:
+    """It has as many partitions as the broker likes."""
+    bootstrap = servers.env("kafka-mock")["KAFKA_MOCK_BOOTSTRAP"]
+    options = {"topology_topic": "bindings", "connection_wait_time_seconds": 1}
+    one, other = opened(bootstrap, **options), opened(bootstrap, **options)
+    rows = [(f"key.{number}", "", "queue") for number in range(8)]
+    for store in (one, other):
+        assert store.topology is not None
+    mine = KafkaTopology(lambda: one.topology)  # type: ignore[arg-type,return-value]
+    theirs = KafkaTopology(lambda: other.topology)  # type: ignore[arg-type,return-value]
+    mine.declare_exchange("exchange", "topic")
+    for row in rows:
+        mine.bind("exchange", *row)
+    assert sorted(theirs.bindings("exchange")) == rows
+    assert theirs.exchange_type("exchange") == "topic"
+    theirs.unbind("exchange", *rows[0])
+    assert sorted(mine.bindings("exchange")) == rows[1:]
+    one.close()
+    other.close()

@@ -54,6 +54,10 @@ class TestAMQP10Store(StoreContract):
         with pytest.raises(RecoverableConnectionError):
             dead.settle(acks=again)
 
+    def test_higher_priority_first_then_age(self, open_store: OpenStore) -> None:
+        """RabbitMQ can't be told later that a queue has priorities."""
+        super().test_higher_priority_first_then_age(open_store(), f"new-{uuid4().hex[:8]}")
+
     def test_the_broker_itself_knows_the_priorities(
         self, open_store: OpenStore, channel: Any
     ) -> None:

@@ -15,8 +15,7 @@ from kombu import Queue
 from kombu.exceptions import OperationalError
 from kombu.mixins import ConsumerMixin
 from kombu.transport.SQS.batches import send_all
-from kombu.transport.SQS.errors import Throttled
-from kombu.transport.virtual.errors import MessageTooLarge
+from kombu.transport.virtual.errors import MessageTooLarge, Throttled
 from kombu.transport.virtual.store import PartialPutError
 from t.faults.broker import payloads, take
 from t.services.awsproxy import AWSProxy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import textwrap
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from kombu.transport.polling import MOST_POLLS, LongPolls
+from kombu.transport.polling import MOST_POLLS, LongPolls, Patience
 from kombu.transport.virtual.store import Claim
 
 
@@ -101,3 +102,44 @@ def test_a_poll_under_way_keeps_no_process() -> None:
     begun = time.monotonic()
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=20)
     assert time.monotonic() - begun < 15
+
+
+class TestPatience:
+    """A long poll made of receives that come back at once."""
+
+    def test_pauses_grow_and_end_with_the_first_message(self) -> None:
+        answers: list[list[Claim]] = [[], [], [], [claim("q")]]
+        asked: list[float] = []
+
+        def receive(queue: str, limit: int) -> list[Claim]:
+            asked.append(time.monotonic())
+            return answers.pop(0)
+
+        assert len(Patience(receive, lambda: 1.0)("q", 5, 10)) == 1
+        pauses = [after - before for before, after in itertools.pairwise(asked)]
+        assert pauses[2] >= 2 * 0.001
+        assert sum(pauses) < 1
+
+    def test_time_is_up(self) -> None:
+        patience = Patience(lambda queue, limit: [], lambda: 0.01)
+        began = time.monotonic()
+        assert patience("q", 1, 0.1) == []
+        assert 0.1 <= time.monotonic() - began < 1
+
+    @pytest.mark.parametrize("what", ["ring", "close"])
+    def test_a_pause_ends_early(self, what: str) -> None:
+        claims: list[Claim] = []
+        asked = threading.Event()
+
+        def receive(queue: str, limit: int) -> list[Claim]:
+            asked.set()
+            return claims[:]
+
+        patience = Patience(receive, lambda: 60.0, shortest=60.0)
+        thread = threading.Thread(target=lambda: patience("q", 1, 60), daemon=True)
+        thread.start()
+        assert asked.wait(5)
+        claims.append(claim("q"))
+        getattr(patience, what)()
+        thread.join(5)
+        assert not thread.is_alive()
