@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kombu.transport import NoSuchTransport, resolve_transport
+from t.integration.kafka.settings import TANSU
 from t.peers import measure, our_python, published_python
 from t.services.awsproxy import AWSProxy
 from t.services.pool import Servers
@@ -139,13 +140,21 @@ BROKERS: dict[str, Broker] = {
     ),
     "etcd": Broker("etcd", "etcd", at("ETCD_URL"), count=500, needed=("python-etcd",)),
     "consul": Broker("consul", "consul", at("CONSUL_URL"), count=500, needed=("python-consul2",)),
-    "kafka": Broker("kafka", "kafka", at("KAFKA_URL"), ("batch",), needed=("confluent-kafka",)),
+    "kafka": Broker(
+        "kafka",
+        "kafka",
+        at("KAFKA_URL", kafka_consumer_config=TANSU["kafka_consumer_config"]),
+        ("batch",),
+        needed=("confluent-kafka",),
+    ),
+    # 5.7 can't publish to a queue that is bound to no exchange there.
     "gcpubsub": Broker(
         "gcpubsub",
         "pubsub",
         at("PUBSUB_URL"),
         count=500,
         needed=("google-cloud-pubsub", "google-cloud-monitoring"),
+        published=False,
     ),
     "azurestoragequeues": Broker(
         "azurestoragequeues",
