@@ -16,7 +16,7 @@ _WRONG_PASSWORD = re.compile(
     r"invalid username-password|WRONGPASS|Authentication required|NOAUTH|Authentication failed"
     r"|invalid password|password authentication failed|InvalidClientTokenId"
     r"|SignatureDoesNotMatch|Access denied for user|Authorization Violation"
-    r"|insufficient credentials|user authentication failed",
+    r"|insufficient credentials|user authentication failed|failed to authenticate",
     re.IGNORECASE,
 )
 _WRONG_VHOST = re.compile(
@@ -156,6 +156,13 @@ def _certificate(causes: list[BaseException], target: Target) -> Diagnosis | Non
 
 def _credentials(causes: list[BaseException], target: Target) -> Diagnosis | None:
     for exc in causes:
+        if "default credentials were not found" in str(exc):
+            return Diagnosis(
+                "no-credentials",
+                "Google's client has found no credentials",
+                "run: gcloud auth application-default login; or name a service account's key file "
+                "in GOOGLE_APPLICATION_CREDENTIALS; or an emulator in PUBSUB_EMULATOR_HOST",
+            )
         refused = isinstance(exc, AccessRefused) and "login" in str(exc).lower()
         if refused or _WRONG_PASSWORD.search(str(exc)):
             mend = "check user name and password; quote special characters (@ is %40, / is %2F)"

@@ -98,7 +98,7 @@ WHY_NOT = {
     ("memory", "Survives SIGKILL"): _NOT_SHARED,
     ("amqp", "Delay"): (
         "RabbitMQ knows ``x-delay`` by a plugin only; "
-        ":mod:`kombu.transport.native_delayed_delivery` delays without one."
+        "``kombu.transport.native_delayed_delivery`` delays without one."
     ),
     ("qpid", "Delay"): "The Qpid broker holds no messages back.",
     ("pgmq", "Priority"): "PGMQ has no priorities.",

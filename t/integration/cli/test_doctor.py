@@ -123,6 +123,24 @@ def test_etcd(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
     assert failing(capsys, "etcd://127.0.0.1:9")["kind"] == "dead-port"
 
 
+@pytest.mark.server("azurite")
+def test_azure(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    url = servers.env("azurite")["AZURE_QUEUES_URL"]
+    assert examine(capsys, url)[0] == 0
+    account = url.rpartition("@")[2]
+    failed = failing(capsys, f"azurestoragequeues://d3JvbmctcHc=@{account}")
+    assert failed["kind"] == "wrong-password"
+    unreachable = "azurestoragequeues://a2V5@http://127.0.0.1:9/account"
+    assert failing(capsys, unreachable)["kind"] == "dead-port"
+
+
+@pytest.mark.server("kafka")
+def test_kafka(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+    url = servers.env("kafka")["KAFKA_URL"]
+    assert failing(capsys, url, "--tls")["kind"] == "tls-mismatch"
+    assert failing(capsys, "confluentkafka://127.0.0.1:9")["kind"] == "dead-port"
+
+
 @pytest.mark.server("pyro5")
 def test_pyro(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
     url = servers.env("pyro5")["PYRO5_URL"]

@@ -99,6 +99,7 @@ def test_causes(exc: Exception, kind: str) -> None:
     ("scheme", "text"),
     [
         ("nats", "nats: 'Authorization Violation'"),
+        ("azurestoragequeues", "AuthenticationFailed: Server failed to authenticate the request."),
         ("etcd", "The request requires user authentication: Insufficient credentials"),
     ],
 )
@@ -107,3 +108,11 @@ def test_a_refused_login(scheme: str, text: str) -> None:
     found = diagnose(ConnectionError(text), target)
     assert found.kind == "wrong-password"
     assert "'joe'" in found.cause
+
+
+def test_no_credentials_for_google() -> None:
+    target = Target("gcpubsub", "", None, "/", None, False)
+    error = ConnectionError("Your default credentials were not found. To set up ...")
+    found = diagnose(error, target)
+    assert found.kind == "no-credentials"
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in found.mend
