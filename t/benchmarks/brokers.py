@@ -138,12 +138,14 @@ BROKERS: dict[str, Broker] = {
         count=1_000,
         needed=("psycopg[binary]",),
     ),
-    "etcd": Broker("etcd", "etcd", at("ETCD_URL"), count=500, needed=("python-etcd",)),
-    "consul": Broker("consul", "consul", at("CONSUL_URL"), count=500, needed=("python-consul2",)),
+    "etcd": Broker("etcd", "etcd", at("ETCD_URL"), count=500, needed=("python-etcd", "h11")),
+    "consul": Broker(
+        "consul", "consul", at("CONSUL_URL"), count=500, needed=("python-consul2", "h11")
+    ),
     "kafka": Broker(
         "kafka",
         "kafka",
-        at("KAFKA_URL", kafka_consumer_config=TANSU["kafka_consumer_config"]),
+        at("KAFKA_URL", **TANSU),
         ("batch",),
         needed=("confluent-kafka",),
     ),
