@@ -14,8 +14,10 @@ _PASSWORD = re.compile(r"(://[^/@:]*):[^@/]*@")
 
 
 def masked(uri: str, mask: str) -> str:
-    """The URI with its password hidden."""
-    return _PASSWORD.sub(rf"\1:{mask}@", uri)
+    """The URI with its password hidden, and a slash behind each host, as 5.7 shows it."""
+    scheme, separator, rest = _PASSWORD.sub(rf"\1:{mask}@", uri).partition("://")
+    hosts = [host if "/" in host else f"{host}/" for host in rest.split(",")]
+    return f"{scheme}{separator}{','.join(hosts)}"
 
 
 def client_settings(client: Any, options: MongoOptions) -> tuple[str, str, dict[str, Any]]:

@@ -81,7 +81,9 @@ class Transport(virtual.Transport):
 
     def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
         """The URI for people to read."""
-        return uri if include_password else masked(uri, mask)
+        shown = uri if include_password else masked(uri, mask)
+        prefix = self.client.uri_prefix
+        return f"{prefix}+{shown}" if prefix else shown
 
 
 class PostgresTransport(Transport):
