@@ -24,7 +24,7 @@ _WRONG_VHOST = re.compile(
     r"|database \S+ does not exist|Unknown database|NamingError: unknown name",
     re.IGNORECASE,
 )
-_NOT_TLS = re.compile("WRONG_VERSION_NUMBER|UNEXPECTED_EOF_WHILE_READING|RECORD_LAYER_FAILURE")
+_NOT_TLS = re.compile("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE")
 
 
 @dataclass(frozen=True)
