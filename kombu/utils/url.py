@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 from urllib.parse import ParseResult, parse_qsl, quote, unquote, urlparse
-
-try:
-    import ssl
-
-    ssl_available = True
-except ImportError:  # pragma: no cover - a Python built without OpenSSL
-    ssl_available = False
 
 from .loggers import get_logger
 
@@ -27,6 +21,9 @@ __all__ = (
     "urlparse",
     "urlparts",
 )
+
+#: Whether this Python has TLS; it is loaded, which takes a while, by who uses it.
+ssl_available = find_spec("_ssl") is not None
 
 safequote = partial(quote, safe="")
 logger = get_logger(__name__)
@@ -177,6 +174,8 @@ def parse_ssl_cert_reqs(query_value: str) -> Any:
     """
     if not ssl_available:
         return None
+    import ssl  # not at the top: half of what an in-memory connection would take to load
+
     return {
         "CERT_REQUIRED": ssl.CERT_REQUIRED,
         "CERT_OPTIONAL": ssl.CERT_OPTIONAL,
