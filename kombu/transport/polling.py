@@ -31,6 +31,9 @@ MOST_POLLS = 16
 SHORTEST_PAUSE = 0.001
 #: Seconds between two polls of a queue whose requests are refused for their number.
 LONGEST_BACKOFF = 20.0
+#: Seconds; an empty answer that comes sooner was no long poll: the queue is not there.
+AT_ONCE = 0.05
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 1.0
 
 
 class LongPolls:
@@ -66,6 +69,7 @@ class LongPolls:
         #: Queues whose last poll came back empty.
         self._found_empty: set[str] = set()
         self._throttled: dict[str, int] = {}
+        self._pauses: dict[str, float] = {}
         self._closing = threading.Event()
         self._orders: SimpleQueue[tuple[str, int, int] | None] = SimpleQueue()
         self._workers = 0
@@ -161,9 +165,14 @@ class LongPolls:
     def _poll(self, queue: str, limit: int, wait: int) -> None:
         claims: list[Claim] = []
         error: Exception | None = None
+        begun = time.monotonic()
         try:
             claims = self.receive(queue, limit, wait)
             self._throttled.pop(queue, None)
+            if claims or time.monotonic() - begun >= AT_ONCE:
+                self._pauses.pop(queue, None)
+            else:
+                self._pause(queue)
         except Throttled as exc:
             self._back_off(queue, exc)
         except Exception as exc:  # noqa: BLE001 - handed on to the thread that waits
@@ -186,6 +195,12 @@ class LongPolls:
             self.give_back(claims)
         elif claims or error is not None:
             self._ring()
+
+    def _pause(self, queue: str) -> None:
+        """Keep the queue's poll busy, as it did not wait itself."""
+        pause = self._pauses.get(queue, FIRST_PAUSE)
+        self._pauses[queue] = min(pause * 2, LONGEST_PAUSE)
+        self._closing.wait(pause)
 
     def _back_off(self, queue: str, exc: Throttled) -> None:
         """Keep the queue's poll busy for a while, the longer the more often it was refused."""

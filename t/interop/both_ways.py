@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
@@ -203,12 +203,15 @@ class SharedBindings:
 class FanoutBothWays:
     """Fanout exchanges reach subscribers of both sides."""
 
+    #: Seconds until the published client has sent what it publishes in the background.
+    linger: ClassVar[float] = 0.0
+
     @pytest.mark.interop("fanout", "published->ours")
     def test_fanout_from_published(self, published: Published, connection: Any, name: str) -> None:
         queues = [Queue(f"{name}-{n}", Exchange(name, type="fanout")) for n in (1, 2)]
         came: list[Any] = []
         with connection.Consumer(queues, on_message=came.append, accept=["json"]):
-            published.run("fanout-produce", name, "2")
+            published.run("fanout-produce", name, "2", linger=self.linger)
             while len(came) < 4:
                 connection.drain_events(timeout=10)
         assert sorted(each.payload["i"] for each in came) == [0, 0, 1, 1]

@@ -40,6 +40,7 @@ class TestPubSub(FanoutBothWays):
     published = ReadsAndWrites.published
     connection = ReadsAndWrites.connection
     name = ReadsAndWrites.name
+    linger = 2.0
 
     @pytest.fixture
     def site(self, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Site:

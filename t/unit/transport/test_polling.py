@@ -68,6 +68,15 @@ def test_polls_are_long_while_nothing_comes(server: Server, polls: LongPolls) ->
     assert server.asked[0] == ("q", 1)
 
 
+def test_a_server_that_does_not_wait_is_asked_less_and_less(
+    server: Server, polls: LongPolls
+) -> None:
+    assert not polls.wait(["q"], 1, timeout=1)
+    assert len(server.asked) < 10
+    server.answers["q"] = [claim("q")]
+    assert polls.wait(["q"], 1, timeout=5)
+
+
 def test_what_comes_after_closing_is_given_back(server: Server, polls: LongPolls) -> None:
     server.open.clear()
     server.answers["q"] = [claim("q")]
