@@ -32,7 +32,7 @@ NEEDED  := redis \
            servicebus
 # Two at a time, a file each: every worker starts servers of its own. A test that fails while
 # the other worker restarts a broker has a second try; the summary (R) names it.
-PYTEST  ?= $(BIN)/python -m pytest -q -rR -n 2 --dist loadfile --reruns 1
+PYTEST  ?= $(BIN)/python -m pytest -q -rR -n 3 --dist loadfile --reruns 1
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
