@@ -33,7 +33,7 @@ def proxy(servers: Servers) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def connect(servers: Servers) -> Iterator[Callable[..., Any]]:
+def connect(servers: Servers, proxy: FaultProxy) -> Iterator[Callable[..., Any]]:
     path = f"/sessions-{uuid4().hex[:8]}"
     opened: list[Any] = []
 
@@ -45,6 +45,8 @@ def connect(servers: Servers) -> Iterator[Callable[..., Any]]:
         return opened[-1]
 
     yield connect
+    proxy.heal()  # to take leave of a server that is not there takes long
+    proxy.reset()
     for connection in opened:
         connection.release()
 
