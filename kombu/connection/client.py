@@ -45,9 +45,6 @@ _CONNECT_OPTIONS = {
     "connect_retries_timeout": "timeout",
 }
 
-#: Held so that no finalizer runs in a child, which might speak on a socket of its parent.
-_left_by_parent: list[Any] = []
-
 
 class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
     """A connection to a broker, made when it is first used.
@@ -453,7 +450,7 @@ class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
         channel = self._default_channel
         connection, transport = self._forget()
         if connection is not None:
-            _left_by_parent.append((connection, transport, channel))
+            forking.keep(connection, transport, channel)
             transport.abandon_connection(connection)
 
     def __enter__(self) -> Connection:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from weakref import WeakMethod, WeakSet, ref
+from weakref import WeakMethod, ref
 
 from kombu.transport.virtual.store import Claim, Store
+from kombu.utils import forking
 from kombu.utils.logfields import log_fields
 from kombu.utils.loggers import get_logger
 
@@ -47,7 +47,7 @@ class LeaseKeeper:
         self._renewed = time.monotonic()
         self._thread: threading.Thread | None = None
         self._closed = False
-        _keepers.add(self)
+        forking.register(self)
 
     def hold(self, claims: Iterable[Claim]) -> None:
         """Keep these claims' leases alive until they are settled."""
@@ -184,26 +184,13 @@ class LeaseKeeper:
         """Whether the thread has to end."""
         return self._closed
 
-    def _after_fork(self) -> None:
+    def after_fork_in_child(self) -> None:
         """In a child: hold nothing, settle nothing; the parent does."""
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread = None
         self._held = {}
         self._acks = []
-
-
-#: For the fork hook only: no keeper finds another through it.
-_keepers: WeakSet[LeaseKeeper] = WeakSet()
-
-
-def _forget_all() -> None:
-    for keeper in list(_keepers):
-        keeper._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
 
 
 def _keep(keeper_ref: ref[LeaseKeeper], wake: threading.Event) -> None:
