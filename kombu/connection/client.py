@@ -357,10 +357,13 @@ class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
             yield
         except (ConnectionError, ChannelError):
             raise
-        except (*self.recoverable_connection_errors, *self.connection_errors) as exc:
-            raise ConnectionError(str(exc)) from exc
-        except (*self.recoverable_channel_errors, *self.channel_errors) as exc:
-            raise ChannelError(str(exc)) from exc
+        except Exception as exc:
+            connection_errors, channel_errors = self._reported_errors()
+            if isinstance(exc, connection_errors):
+                raise ConnectionError(str(exc)) from exc
+            if isinstance(exc, channel_errors):
+                raise ChannelError(str(exc)) from exc
+            raise
 
     # ---- the transport
 
