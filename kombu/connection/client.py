@@ -146,7 +146,8 @@ class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
             interval_start: seconds before the first retry (2).
             interval_step: seconds added each time (2).
             interval_max: seconds of the longest wait (30).
-            callback: called once a second while waiting; may raise to end it.
+            callback: called after each failed attempt, before ``errback``, and once for each
+                whole second of waiting; may raise to end it.
             reraise_as_library_errors: raise :exc:`OperationalError` instead of the driver's.
             timeout: seconds for all of it; ``None`` without limit.
 
