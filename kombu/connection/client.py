@@ -146,7 +146,8 @@ class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
             interval_start: seconds before the first retry (2).
             interval_step: seconds added each time (2).
             interval_max: seconds of the longest wait (30).
-            callback: called once a second while waiting; may raise to end it.
+            callback: called after each failed attempt, before ``errback``, and once for each
+                whole second of waiting; may raise to end it.
             reraise_as_library_errors: raise :exc:`OperationalError` instead of the driver's.
             timeout: seconds for all of it; ``None`` without limit.
 
@@ -357,10 +358,13 @@ class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
             yield
         except (ConnectionError, ChannelError):
             raise
-        except (*self.recoverable_connection_errors, *self.connection_errors) as exc:
-            raise ConnectionError(str(exc)) from exc
-        except (*self.recoverable_channel_errors, *self.channel_errors) as exc:
-            raise ChannelError(str(exc)) from exc
+        except Exception as exc:
+            connection_errors, channel_errors = self._reported_errors()
+            if isinstance(exc, connection_errors):
+                raise ConnectionError(str(exc)) from exc
+            if isinstance(exc, channel_errors):
+                raise ChannelError(str(exc)) from exc
+            raise
 
     # ---- the transport
 

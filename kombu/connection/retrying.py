@@ -122,7 +122,9 @@ class Retrying:
                     raise
                 self._pause(next(intervals))
             except connection.recoverable_connection_errors as exc:
-                if self._is_spent(retries):
+                # A channel error in there: nobody said that calling again may help, so once.
+                refused = isinstance(exc, connection.channel_errors)
+                if self._is_spent(retries) or (refused and retries):
                     raise
                 connection.collect()
                 connection.maybe_switch_next()
