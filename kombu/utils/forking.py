@@ -44,7 +44,7 @@ def _in_child() -> None:
             holder.after_fork_in_child()
         except Exception:
             # The others must let go all the same.
-            logger.exception("%r could not let go of what its parent holds", holder)
+            logger.exception("%s could not let go of what its parent holds", type(holder).__name__)
 
 
 # os.register_at_fork sees os.fork, multiprocessing and billiard alike; Windows has none of them.
