@@ -16,7 +16,7 @@ MASK = "**"
 #: Names of options whose value is a secret. Paths of key files and names of keys are not.
 _SECRET = re.compile(
     r"pass(word|wd|phrase)?$|secret|token|credential|signature"
-    r"|(api|access|account|private|shared|sas)_?key(?!_?(file|id|path))",
+    r"|^(sig|pwd|pw)$|(api|access|account|private|shared|sas)_?key(?!_?(file|id|path))",
     re.IGNORECASE,
 )
 

@@ -209,6 +209,6 @@ def test_info_shows_the_prefix_and_the_query_of_a_host() -> None:
     assert shown(uri_prefix="zz") == "zz+localhost"
     url = "memory+socket:///run/a.sock?virtual_host=2"
     assert shown(url) == Connection(url).clone().info()["hostname"] == url
-    secrets = "memory+socket://u:hunter2@/s?db=2&password=hunter2"
-    assert shown(secrets) == "memory+socket://u:**@/s?db=2&password=**"
+    secrets = "memory+socket://u:hunter2@/s?db=2&password=hunter2&sig=hunter2"
+    assert shown(secrets) == "memory+socket://u:**@/s?db=2&password=**&sig=**"
     assert "hunter2" not in str(shown("memory+socket:///s?other=redis%3A//u%3Ahunter2%40h&db=2"))
