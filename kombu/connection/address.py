@@ -96,7 +96,10 @@ def _converted(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if name in ("connect_timeout", "heartbeat"):
-        return float(value)
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError(f"{name} in the URL must be a number of seconds") from None
     if name in ("ssl", "insist") and value.lower() in _OFF:
         return False
     return value

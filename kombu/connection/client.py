@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +16,7 @@ from kombu.connection.health import HealthCheck
 from kombu.connection.offspring import Offspring
 from kombu.connection.parameters import ConnectionParameters
 from kombu.connection.retrying import (
+    Reraising,
     Retrying,
     RetryPolicy,
     Revived,
@@ -255,7 +256,9 @@ class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
                 ``connect_retries_timeout`` (by default :attr:`connect_timeout`).
         """
         policy = policy_in_force()
-        if policy is not None:
+        if self.connected:
+            pass  # as most often; asked first, because every publish of a pool comes here
+        elif policy is not None:
             self._ensure_connection(**policy.connecting())
         else:
             options: dict[str, Any] = {
@@ -348,23 +351,12 @@ class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
         with_channel.__doc__ = fun.__doc__
         return self.ensure(state, with_channel, **ensure_options)
 
-    @contextmanager
     def _reraise_as_library_errors(
         self,
         ConnectionError: type[Exception] = exceptions.OperationalError,
         ChannelError: type[Exception] = exceptions.OperationalError,
-    ) -> Iterator[None]:
-        try:
-            yield
-        except (ConnectionError, ChannelError):
-            raise
-        except Exception as exc:
-            connection_errors, channel_errors = self._reported_errors()
-            if isinstance(exc, connection_errors):
-                raise ConnectionError(str(exc)) from exc
-            if isinstance(exc, channel_errors):
-                raise ChannelError(str(exc)) from exc
-            raise
+    ) -> AbstractContextManager[None]:
+        return Reraising(self, ConnectionError, ChannelError)
 
     # ---- the transport
 
