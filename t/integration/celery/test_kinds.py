@@ -42,7 +42,6 @@ class TestPools:
         assert app.control.inspect([worker.name], timeout=10, limit=1).ping()
         assert worker.stop() == 0
 
-
     @pytest.mark.server("redis")
     @pytest.mark.parametrize("pool", ["eventlet", "gevent"])
     def test_a_green_pool(
