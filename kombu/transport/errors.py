@@ -8,7 +8,8 @@ derived from it. Rows are ordered: the first that matches decides.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Literal, NamedTuple
 
 from amqp.exceptions import ChannelError as AMQPChannelError
@@ -68,8 +69,7 @@ class ErrorTable:
             if row.scope == scope and recoverable in (None, row.recoverable):
                 yield row.error
 
-    @contextmanager
-    def mapped(self, doing: str) -> Iterator[None]:
+    def mapped(self, doing: str) -> AbstractContextManager[None]:
         """Turn a driver's exception into the library's own, next to the call that raised it.
 
         Arguments:
@@ -80,12 +80,7 @@ class ErrorTable:
             RecoverableConnectionError, amqp ConnectionError, RecoverableChannelError,
             amqp ChannelError: as the table says, chained to the driver's exception.
         """
-        try:
-            yield
-        except (AMQPConnectionError, AMQPChannelError):
-            raise
-        except self.errors as exc:
-            raise self.translate(exc, doing) from exc
+        return Mapped(self, doing)
 
     def translate(self, exc: BaseException, doing: str) -> Exception:
         """The library's exception for ``exc`` (which must match a row)."""
@@ -97,3 +92,32 @@ class ErrorTable:
         else:
             kind = RecoverableChannelError if row.recoverable else AMQPChannelError
         return kind(text)
+
+
+class Mapped(AbstractContextManager[None]):
+    """What :meth:`ErrorTable.mapped` returns; a class, as a generator would cost each message.
+
+    Arguments:
+        table: the errors of the transport.
+        doing: what is being done, for the message.
+    """
+
+    __slots__ = ("_doing", "_table")
+
+    def __init__(self, table: ErrorTable, doing: str) -> None:
+        self._table = table
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if exc is None or isinstance(exc, (AMQPConnectionError, AMQPChannelError)):
+            return
+        if isinstance(exc, self._table.errors):
+            raise self._table.translate(exc, self._doing) from exc

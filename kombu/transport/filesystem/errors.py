@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
-from kombu.transport.errors import ErrorRow, ErrorTable
+from kombu.transport.errors import ErrorRow, ErrorTable, Mapped
 
 
 class DiskFull(OSError):
@@ -21,13 +20,26 @@ ERRORS = ErrorTable(
 )
 
 
-@contextmanager
-def mapped(doing: str) -> Iterator[None]:
-    """As :meth:`ErrorTable.mapped`, with a full disk told apart."""
-    with ERRORS.mapped(doing):
-        try:
-            yield
-        except OSError as exc:
-            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull(exc.errno, exc.strerror, exc.filename) from exc
-            raise
+class mapped(Mapped):
+    """As :meth:`ErrorTable.mapped`, with a full disk told apart.
+
+    Arguments:
+        doing: what is being done, for the message.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, doing: str) -> None:
+        super().__init__(ERRORS, doing)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            full = DiskFull(exc.errno, exc.strerror, exc.filename)
+            full.__cause__ = exc
+            exc = full
+        super().__exit__(kind, exc, trace)

@@ -15,6 +15,7 @@ from itertools import count
 
 from kombu.transport.filesystem.locks import sync_folder
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 #: What a writer that died has left is removed after this many seconds.
 _STALE = 3600.0
 
@@ -30,6 +31,7 @@ class Folder:
 
     def __init__(self, path: str, option: str, fsync: bool = False) -> None:
         self.path = os.path.abspath(path)
+        self._prefix = os.path.join(self.path, "")
         self.option = option
         self.fsync = fsync
         own = os.path.join(self.path, ".kombu")
@@ -60,23 +62,34 @@ class Folder:
                 if entry.stat().st_mtime < oldest:
                     os.unlink(entry.path)
 
+    def path_of(self, file: str) -> str:
+        """Where a message file of this name is."""
+        return self._prefix + file
+
     def write(self, target: str, data: bytes) -> None:
         """Make ``target``, an absolute path in this folder, appear with all of ``data``."""
         draft = os.path.join(self.writing, f"{os.getpid()}-{id(self)}-{next(self._numbers)}")
         try:
-            with open(draft, "xb") as file:
-                file.write(data)
-                if self.fsync:
-                    file.flush()
-                    os.fsync(file.fileno())
+            self._create(draft, data)
             os.rename(draft, target)
         except BaseException:
             with suppress(OSError):
                 os.unlink(draft)
             raise
 
+    def _create(self, path: str, data: bytes) -> None:
+        # Three system calls fewer than ``open`` needs, for every message.
+        descriptor = os.open(path, _NEW, 0o666)
+        try:
+            written = os.write(descriptor, data)
+            while written < len(data):  # as may happen on network file systems, or near a limit
+                written += os.write(descriptor, data[written:])
+            if self.fsync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def sync(self, *folders: str) -> None:
-        """Wait for the names in these folders, when so configured."""
-        if self.fsync:
-            for folder in folders:
-                sync_folder(folder)
+        """Wait for the names in these folders."""
+        for folder in folders:
+            sync_folder(folder)

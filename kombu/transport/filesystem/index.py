@@ -79,6 +79,15 @@ class Index:
             if not file.startswith("."):
                 logger.warning("%r in %r is no message: left alone", file, self.folder)
             return
+        self._note(name)
+
+    def add_name(self, name: Name) -> None:
+        """As :meth:`add`, of a name that need not be read."""
+        if name.file not in self._known:
+            self._known[name.file] = name
+            self._note(name)
+
+    def _note(self, name: Name) -> None:
         heapq.heappush(self._queues.setdefault(name.queue, []), name)
         self._counts[name.queue] = self._counts.get(name.queue, 0) + 1
         if self.by_time:

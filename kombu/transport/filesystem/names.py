@@ -19,6 +19,7 @@ import os
 import random
 import threading
 import time
+from functools import lru_cache
 from typing import NamedTuple
 
 from kombu.transport.virtual.errors import precondition_failed
@@ -36,6 +37,11 @@ class Name(NamedTuple):
     file: str
     queue: str
     expires_at: float | None
+
+    def at(self, milliseconds: int) -> Name:
+        """The same with another time."""
+        file = f"{milliseconds}_{self.file.partition('_')[2]}"
+        return self._replace(milliseconds=milliseconds, file=file)
 
     @property
     def priority(self) -> int:
@@ -69,7 +75,7 @@ class Clock:
         self._lock = threading.Lock()
         self._last = 0
 
-    def name(self, queue: str, priority: int = 0, expires_at: float | None = None) -> str:
+    def name(self, queue: str, priority: int = 0, expires_at: float | None = None) -> Name:
         """A new name for a message in ``queue``.
 
         Raises:
@@ -82,7 +88,7 @@ class Clock:
         return self._compose(now, queue, priority, expires_at)
 
     @staticmethod
-    def _compose(now: int, queue: str, priority: int, expires_at: float | None) -> str:
+    def _compose(now: int, queue: str, priority: int, expires_at: float | None) -> Name:
         expires = 0 if expires_at is None else max(int(expires_at * 1000), 1) & ((1 << 42) - 1)
         number = (
             ((now % _MS) << 108)
@@ -96,9 +102,18 @@ class Clock:
         )
         text = f"{number:032x}"
         unique = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-        return f"{now // _MS}_{unique}.{queue}{SUFFIX}"
+        milliseconds = now // _MS
+        # What :func:`parse` would read from it.
+        return Name(
+            -priority,
+            milliseconds,
+            f"{milliseconds}_{unique}.{queue}{SUFFIX}",
+            queue,
+            expires / 1000 if expires else None,
+        )
 
 
+@lru_cache(maxsize=1024)
 def check_queue(queue: str) -> None:
     """Raise unless messages of ``queue`` can be files.
 

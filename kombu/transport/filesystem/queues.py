@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -14,6 +15,11 @@ from kombu.transport.virtual.store import QueueSpec
 from kombu.utils.json import dumps, loads
 
 logger = get_logger(__name__)
+
+
+@lru_cache(maxsize=1024)
+def _file_of(queue: str) -> str:
+    return quote(queue, safe="@ ") + ".json"
 
 
 class Queues:
@@ -28,7 +34,7 @@ class Queues:
         self._read: dict[str, tuple[int, Mapping[str, Any] | None, QueuePolicy | None]] = {}
 
     def _path(self, queue: str) -> str:
-        return os.path.join(self._control.queues, quote(queue, safe="@ ") + ".json")
+        return os.path.join(self._control.queues, _file_of(queue))
 
     def declare(self, queue: QueueSpec, owner: str | None = None) -> None:
         """Note a queue that is not there yet.

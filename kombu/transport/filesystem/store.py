@@ -19,7 +19,7 @@ from kombu.transport.filesystem.errors import mapped
 from kombu.transport.filesystem.folders import Folder
 from kombu.transport.filesystem.index import Index
 from kombu.transport.filesystem.locks import LOCK_SH, lock
-from kombu.transport.filesystem.names import Clock, Name, check_queue, parse
+from kombu.transport.filesystem.names import Clock, Name, check_queue
 from kombu.transport.filesystem.owners import Bells, Owner, held, is_alive, recover
 from kombu.transport.filesystem.queues import Queues
 from kombu.transport.virtual.errors import resource_locked
@@ -216,7 +216,7 @@ class FilesystemStore(Store):
         for name in list(self._ready.of(queue)):
             self._ready.discard(name.file)
             with suppress(FileNotFoundError):
-                os.unlink(os.path.join(self.reading.path, name.file))
+                os.unlink(self.reading.path_of(name.file))
                 dropped += 1
         return dropped
 
@@ -243,8 +243,9 @@ class FilesystemStore(Store):
                     if len(puts) == 1:
                         raise
                     failed[index] = exc
-            with mapped("publish"):
-                self.writing.sync(self.writing.path, self.writing.delayed)
+            if self.writing.fsync:
+                with mapped("publish"):
+                    self.writing.sync(self.writing.path, self.writing.delayed)
         self._bells.ring()
         if failed:
             raise PartialPutError(failed)
@@ -258,18 +259,17 @@ class FilesystemStore(Store):
                 if policy.overflow == "reject-publish-dlx":
                     self._refuse(put)
                 raise QueueFull(f"queue {put.queue!r} is full")
-        file = self._clock.name(put.queue, put.priority, put.expires_at)
+        name = self._clock.name(put.queue, put.priority, put.expires_at)
         data = dumps(put.message).encode()
         if put.ready_at is not None and put.ready_at > time.time():
-            _, _, rest = file.partition("_")
-            file = f"{int(put.ready_at * 1000) + 1}_{rest}"
-            self.writing.write(os.path.join(self.writing.delayed, file), data)
+            name = name.at(int(put.ready_at * 1000) + 1)
+            self.writing.write(os.path.join(self.writing.delayed, name.file), data)
             if self._same:
-                self._delayed.add(file)
+                self._delayed.add_name(name)
             return
-        self.writing.write(os.path.join(self.writing.path, file), data)
+        self.writing.write(self.writing.path_of(name.file), data)
         if self._same:
-            self._ready.add(file)
+            self._ready.add_name(name)
         if policy is not None and policy.bounded and policy.overflow == "drop-head":
             self._look()
             while self._over(put.queue, policy):
@@ -280,11 +280,9 @@ class FilesystemStore(Store):
 
     def _refuse(self, put: Put) -> None:
         """Hold a refused message, for the virtual layer to dead-letter."""
-        file = self._clock.name(put.queue, put.priority, put.expires_at)
-        path = os.path.join(self._own().folder, file)
+        name = self._clock.name(put.queue, put.priority, put.expires_at)
+        path = os.path.join(self._own().folder, name.file)
         self.reading.write(path, dumps(put.message).encode())
-        name = parse(file)
-        assert name is not None
         self._discards.append(Discard("maxlen", self._hold(name, path, put.message)))
 
     def _over(self, queue: str, policy: QueuePolicy, extra: int = 0, size: int = 0) -> bool:
@@ -295,7 +293,7 @@ class FilesystemStore(Store):
         total = size
         for name in self._ready.of(queue):
             try:
-                total += size_of(self._read(os.path.join(self.reading.path, name.file)))
+                total += size_of(self._read(self.reading.path_of(name.file)))
             except (FileNotFoundError, ValueError):
                 continue
         return total > policy.max_bytes
@@ -336,7 +334,7 @@ class FilesystemStore(Store):
                     self._ready.discard(file)
                 else:
                     del self._unripe[file]
-                    if os.path.exists(os.path.join(self.reading.path, file)):
+                    if os.path.exists(self.reading.path_of(file)):
                         self._ready.add(file)
         while (name := self._ready.pop_expired(now)) is not None:
             self._set_aside(name, "expired")
@@ -346,19 +344,19 @@ class FilesystemStore(Store):
         self._delayed.refresh()
         while (name := self._delayed.earliest()) is not None and name.milliseconds <= now * 1000:
             self._delayed.discard(name.file)
-            file = self._clock.name(name.queue, name.priority, name.expires_at)
+            now_ready = self._clock.name(name.queue, name.priority, name.expires_at)
             try:
                 os.rename(
                     os.path.join(self.reading.delayed, name.file),
-                    os.path.join(self.reading.path, file),
+                    self.reading.path_of(now_ready.file),
                 )
             except FileNotFoundError:
                 continue
-            self._ready.add(file)
+            self._ready.add_name(now_ready)
 
     def _take(self, name: Name) -> Claim | None:
         """Hold one message; ``None`` when another was faster or it is none."""
-        source = os.path.join(self.reading.path, name.file)
+        source = self.reading.path_of(name.file)
         path = os.path.join(self._own().folder, name.file)
         try:
             os.rename(source, path)
@@ -401,7 +399,7 @@ class FilesystemStore(Store):
     def _set_apart(self, name: Name, path: str, error: ValueError) -> None:
         """What can't be read goes back for a while, in case it is being written; then aside."""
         if time.time() - os.stat(path).st_mtime < _RIPENING:
-            os.rename(path, os.path.join(self.reading.path, name.file))
+            os.rename(path, self.reading.path_of(name.file))
             self._unripe[name.file] = _Ripening(time.time() + 0.05, name)
             return
         target = os.path.join(self.reading.quarantine, name.file)
@@ -481,7 +479,7 @@ class FilesystemStore(Store):
                 self.reading.write(path, dumps(message).encode())
             except OSError as exc:
                 logger.warning("%r could not be marked as redelivered: %s", file, exc)
-        os.rename(path, os.path.join(self.reading.path, file))
+        os.rename(path, self.reading.path_of(file))
         self._ready.add(file)
 
     def _recover(self, interval: float = RECOVERY_INTERVAL) -> None:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import IO, Any
 
 from amqp.exceptions import ChannelError
@@ -32,6 +33,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]*", re.ASCII)
 _DEVICES = re.compile(r"(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])")
 
 
+@lru_cache(maxsize=1024)
 def check_exchange(exchange: str) -> None:
     """Raise unless an exchange's table can be a file on every system.
 

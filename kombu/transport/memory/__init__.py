@@ -89,10 +89,6 @@ class Channel(virtual.Channel):
 
     queues = _Queues()
 
-    def after_reply_message_received(self, queue: str) -> None:
-        """Delete the queue that a reply came by."""
-        self.queue_delete(queue)
-
 
 class Transport(virtual.Transport):
     """``memory:///<virtual host>``: a broker inside the process; the host name plays no part.

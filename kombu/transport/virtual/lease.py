@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
-from weakref import WeakMethod, WeakSet, ref
+from weakref import WeakMethod, ref
 
 from amqp.exceptions import ConnectionError as AMQPConnectionError
 
 from kombu.transport.virtual.store import Claim, Store
+from kombu.utils import forking
 from kombu.utils.logfields import log_fields
 from kombu.utils.loggers import get_logger
 
@@ -91,7 +91,7 @@ class LeaseKeeper:
         self._renewed = time.monotonic()
         self._thread: threading.Thread | None = None
         self._closed = False
-        _keepers.add(self)
+        forking.register(self)
 
     def hold(self, claims: Iterable[Claim]) -> None:
         """Keep these claims' leases alive until they are settled."""
@@ -300,7 +300,7 @@ class LeaseKeeper:
         """Whether the thread has to end."""
         return self._closed
 
-    def _after_fork(self) -> None:
+    def after_fork_in_child(self) -> None:
         """In a child: hold nothing, settle nothing; the parent does."""
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
@@ -310,19 +310,6 @@ class LeaseKeeper:
         self._acks = []
         self._failed = deque()
         self._leaving = 0
-
-
-#: For the fork hook only: no keeper finds another through it.
-_keepers: WeakSet[LeaseKeeper] = WeakSet()
-
-
-def _forget_all() -> None:
-    for keeper in list(_keepers):
-        keeper._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
 
 
 def _keep(keeper_ref: ref[LeaseKeeper], wake: threading.Event) -> None:

@@ -24,7 +24,7 @@ from amqp.exceptions import (
 from kombu.testing.conformance.store import OpenStore, StoreContract, envelope
 from kombu.transport.filesystem.control import Control
 from kombu.transport.filesystem.folders import Folder
-from kombu.transport.filesystem.names import Clock
+from kombu.transport.filesystem.names import Clock, parse
 from kombu.transport.filesystem.queues import Queues
 from kombu.transport.filesystem.store import FilesystemStore
 from kombu.transport.filesystem.topology import FilesystemTopology
@@ -157,7 +157,7 @@ class TestFullDisk:
     ) -> None:
         store = folders.open()
         put(store, "fits")
-        monkeypatch.setattr("builtins.open", full_disk(open))
+        monkeypatch.setattr(os, "open", full_disk(os.open))
         with pytest.raises(ChannelError, match=r"queue 'q'.*No space left"):
             put(store, "one")
         with pytest.raises(PartialPutError) as caught:
@@ -173,22 +173,52 @@ class TestFullDisk:
         store = folders.open()
         put(store, "a", "b")
         claims = store.claim(["q"], 2)
-        monkeypatch.setattr("builtins.open", full_disk(open))
+        monkeypatch.setattr(os, "open", full_disk(os.open))
         store.settle(releases=claims)
         monkeypatch.undo()
         assert [claim.message["body"] for claim in store.claim(["q"], 5)] == ["a", "b"]
 
 
 def full_disk(real: Any) -> Any:
-    """``open`` on a disk without room: what is written goes to /dev/full."""
+    """``os.open`` on a disk without room: what is written goes to /dev/full."""
 
-    def open(path: Any, mode: str = "r", **options: Any) -> Any:
-        if "x" not in mode:
-            return real(path, mode, **options)
-        real(path, mode).close()
-        return real("/dev/full", mode.replace("x", "w"), buffering=0)
+    def open(path: Any, flags: int, *options: Any, **more: Any) -> int:
+        if flags & os.O_EXCL:
+            os.close(real(path, flags, *options, **more))
+            return int(real("/dev/full", os.O_WRONLY))
+        return int(real(path, flags, *options, **more))
 
     return open
+
+
+class TestWriting:
+    def test_a_disk_that_takes_a_part_is_given_the_rest(
+        self, folders: Folders, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = folders.open()
+        real = os.write
+        monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:7]))
+        put(store, "whole" * 20)
+        monkeypatch.undo()
+        assert [claim.message["body"] for claim in store.claim(["q"], 5)] == ["whole" * 20]
+
+    def test_fsync_on_demand(self, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = Folder(str(folders.data), "data_folder_out", fsync=True)
+        folder.prepare()
+        sizes: list[int] = []
+        monkeypatch.setattr(os, "fsync", lambda file: sizes.append(os.fstat(file).st_size))
+        folder.write(folder.path_of("1_a.q.msg"), b"12345")
+        assert sizes == [5]
+
+
+def test_a_name_made_is_the_name_read() -> None:
+    clock = Clock()
+    for name in (
+        clock.name("q"),
+        clock.name("a.b@c d", 9, 1_790_000_000.1234),
+        clock.name("later", 3).at(1_790_000_000_001),
+    ):
+        assert parse(name.file) == name
 
 
 class TestDeath:
