@@ -54,6 +54,32 @@ class _Messages:
         return not self.qsize()
 
 
+class _AllMessages:
+    """What ``Channel.queues`` is on the class, where 5.7 kept the messages of the process."""
+
+    def clear(self) -> None:
+        """Drop all waiting messages, as tests do between them."""
+        registry.drop()
+
+
+class _Queues:
+    """A channel's ``queues``."""
+
+    def __get__(self, channel: Any, owner: type) -> Any:
+        """The broker's queues with their waiting messages, for looking at."""
+        if channel is None:
+            return _AllMessages()
+        store = channel._backend
+        assert isinstance(store, MemoryStore)
+        return {name: _Messages(store, name) for name in list(store.broker.queues)}
+
+    def __set__(self, channel: Any, queues: Mapping[str, Any]) -> None:
+        """Any assignment gives this channel's connection empty queues of its own, for tests."""
+        store = channel._backend
+        assert isinstance(store, MemoryStore)
+        store.broker = MemoryBroker(store.broker.name)
+
+
 class Channel(virtual.Channel):
     """A channel of an in-memory broker."""
 
@@ -61,19 +87,7 @@ class Channel(virtual.Channel):
     supports_fanout = True
     do_restore = False
 
-    @property
-    def queues(self) -> Mapping[str, _Messages]:
-        """The broker's queues with their waiting messages, for looking at."""
-        store = self._backend
-        assert isinstance(store, MemoryStore)
-        return {name: _Messages(store, name) for name in list(store.broker.queues)}
-
-    @queues.setter
-    def queues(self, queues: Mapping[str, Any]) -> None:
-        """Any assignment gives this channel's connection empty queues of its own, for tests."""
-        store = self._backend
-        assert isinstance(store, MemoryStore)
-        store.broker = MemoryBroker(store.broker.name)
+    queues = _Queues()
 
 
 class Transport(virtual.Transport):

@@ -247,6 +247,15 @@ class Registry:
         if broker is not None:
             broker.clear()
 
+    def drop(self) -> None:
+        """Drop all messages that wait in any broker; queues and bindings stay."""
+        with self._lock:
+            brokers = list(self._brokers.values())
+        for broker in brokers:
+            with broker.lock:
+                for queue in broker.queues.values():
+                    queue.drop()
+
     def reset(self, vhost: str | None = None) -> None:
         """Empty one broker, or all."""
         with self._lock:

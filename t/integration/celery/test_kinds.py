@@ -42,6 +42,19 @@ class TestPools:
         assert app.control.inspect([worker.name], timeout=10, limit=1).ping()
         assert worker.stop() == 0
 
+    @pytest.mark.server("redis")
+    @pytest.mark.parametrize("pool", ["eventlet", "gevent"])
+    def test_a_green_pool(
+        self, make_site: Callable[..., Site], broker_url: Callable[[str], str], pool: str
+    ) -> None:
+        site = make_site(broker_url("redis"), "rpc://")
+        worker = site.worker("--pool", pool, "--concurrency", "20")
+        add = site.make_app().tasks["add"]
+        # One by one: for each the worker, whose select and os are patched, is woken.
+        for number in range(10):
+            assert add.delay(number, 1).get(timeout=PATIENCE) == number + 1
+        assert worker.stop() == 0
+
 
 class TestPriorities:
     def test_the_urgent_first(

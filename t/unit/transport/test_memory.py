@@ -298,3 +298,13 @@ def test_2000_topic_bindings_are_no_burden(channel: Any) -> None:
             message = channel.prepare_message("x")
             channel.basic_publish(message, "t", f"stock.{number}.x")
     assert time.process_time() - start < 0.5
+
+
+def test_clearing_the_queues_of_the_class_drops_what_waits() -> None:
+    with Connection("memory:///cleared") as connection:
+        queue = connection.SimpleQueue("cleared")
+        queue.put("old")
+        memory.Channel.queues.clear()
+        assert queue.qsize() == 0
+        queue.put("new")
+        assert queue.get(timeout=1).payload == "new"
