@@ -16,9 +16,6 @@ __all__ = ("Resource",)
 
 logger = get_logger(__name__)
 
-#: What a parent's pools held at the fork; held on to, so that no finalizer runs in the child.
-_left_by_parent: list[Any] = []
-
 
 class Resource:
     """A pool; the last one given back is the first one given out.
@@ -254,7 +251,7 @@ class Resource:
 
     def after_fork_in_child(self) -> None:
         """Leave the parent's resources to the parent."""
-        _left_by_parent.extend((*self._in_use.values(), *self._idle))
+        forking.keep(*self._in_use.values(), *self._idle)
         self._changed = threading.Condition()
         self._idle = []
         self._in_use = {}

@@ -26,7 +26,7 @@ class UsageError(Exception):
 def command(subparsers: Any, name: str, run: Run, help: str) -> argparse.ArgumentParser:
     """Add a command that takes a broker's URL and the options of connections."""
     parser: argparse.ArgumentParser = subparsers.add_parser(name, help=help, description=help)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, refuse=parser.error)
     parser.add_argument(
         "url", metavar="URL", help="the broker; env:NAME takes the URL from a variable"
     )

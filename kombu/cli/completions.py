@@ -19,7 +19,7 @@ def add(subparsers: Any) -> None:
         console.payload(_SHELLS[args.shell](dict(_commands(subparsers))).rstrip("\n"))
         return OK
 
-    parser.set_defaults(run=run, json=False)
+    parser.set_defaults(run=run, refuse=parser.error, json=False)
 
 
 #: Command -> its help and its options with their help.

@@ -48,7 +48,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
             printed += taken
             if taken < window:
                 break
-    return OK if printed else NOTHING
+    if not printed:
+        console.message(f"no message in queue {args.queue!r}")
+        return NOTHING
+    return OK
 
 
 def _window(connection: Connection, args: argparse.Namespace, console: Console, limit: int) -> int:

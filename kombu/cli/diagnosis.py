@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from amqp.exceptions import AccessRefused, NotAllowed
 
+from kombu.cli.target import Target
 from kombu.transport import NoSuchTransport
 
 _WRONG_PASSWORD = re.compile(
@@ -24,32 +25,13 @@ _WRONG_VHOST = re.compile(
     r"|database \S+ does not exist|Unknown database|NamingError: unknown name",
     re.IGNORECASE,
 )
+_NO_PERMISSION = re.compile(
+    r"\bNOPERM\b|access to (vhost|queue|exchange|topic) .* refused"
+    r"|permission denied for|not authorized on \S+ to execute",
+    re.IGNORECASE,
+)
+_DEAD_PORT = re.compile(r"connection (was )?refused|connect call failed", re.IGNORECASE)
 _NOT_TLS = re.compile("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE")
-
-
-@dataclass(frozen=True)
-class Target:
-    """What was to be reached.
-
-    Arguments:
-        scheme: the URL's.
-        tls: whether TLS was asked for.
-    """
-
-    scheme: str
-    host: str
-    port: int | None
-    vhost: str
-    user: str | None
-    tls: bool
-
-    @property
-    def where(self) -> str:
-        return f"{self.host}:{self.port}" if self.port and "://" not in self.host else self.host
-
-    @property
-    def amqp(self) -> bool:
-        return "amqp" in self.scheme
 
 
 @dataclass(frozen=True)
@@ -81,7 +63,7 @@ def diagnose(exc: BaseException, target: Target) -> Diagnosis:
     The cause may hold what the broker said: cut secrets out before printing.
     """
     causes = list(chain(exc))
-    for rule in (_client, _certificate, _credentials, _vhost, _network, _files):
+    for rule in (_client, _certificate, _credentials, _permission, _vhost, _network, _files):
         found = rule(causes, target)
         if found is not None:
             return found
@@ -166,7 +148,7 @@ def _credentials(causes: list[BaseException], target: Target) -> Diagnosis | Non
         refused = isinstance(exc, AccessRefused) and "login" in str(exc).lower()
         if refused or _WRONG_PASSWORD.search(str(exc)):
             mend = "check user name and password; quote special characters (@ is %40, / is %2F)"
-            if target.amqp and target.user in (None, "guest"):
+            if target.amqp and target.user in (None, "guest") and not target.here:
                 mend += "; RabbitMQ lets guest in from its own machine only: make a user"
             elif target.scheme.startswith("redis") and not target.user:
                 mend += "; with a password only, write redis://:PASSWORD@HOST"
@@ -174,6 +156,24 @@ def _credentials(causes: list[BaseException], target: Target) -> Diagnosis | Non
             return Diagnosis(
                 "wrong-password", f"the server at {target.where} refused the login{user}", mend
             )
+    return None
+
+
+def _permission(causes: list[BaseException], target: Target) -> Diagnosis | None:
+    for exc in causes:
+        if _NO_PERMISSION.search(str(exc)):
+            user = target.user or ("guest" if target.amqp else None)
+            if target.amqp:
+                mend = (
+                    f"run: rabbitmqctl set_permissions -p {target.vhost} {user} '.*' '.*' '.*' "
+                    "(or patterns that match the names it uses: configure, write, read)"
+                )
+            elif "redis" in target.scheme:
+                mend = "let the user do it: redis-cli ACL SETUSER USER +@all ~* &*"
+            else:
+                mend = "give this user the right on the server, or use another"
+            whom = f"user {user!r}" if user else "this user"
+            return Diagnosis("no-permission", f"{whom} is logged in but may not: {exc}", mend)
     return None
 
 
@@ -227,7 +227,7 @@ def _network(causes: list[BaseException], target: Target) -> Diagnosis | None:
                 f"the host name {target.host!r} can't be resolved",
                 "check its spelling, and the name service of this machine",
             )
-        if isinstance(exc, ConnectionRefusedError) or "refused" in str(exc).lower():
+        if isinstance(exc, ConnectionRefusedError) or _DEAD_PORT.search(str(exc)):
             return Diagnosis(
                 "dead-port",
                 f"nothing listens at {target.where}",

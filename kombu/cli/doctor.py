@@ -14,7 +14,8 @@ import kombu
 from kombu.cli import reach
 from kombu.cli.arguments import FAILED, OK, command, make_connection, url_of
 from kombu.cli.console import Console
-from kombu.cli.diagnosis import Diagnosis, Target, diagnose, speaks_plain, speaks_tls
+from kombu.cli.diagnosis import Diagnosis, diagnose, speaks_plain, speaks_tls
+from kombu.cli.target import Target, addresses, target_of, unknown_target
 from kombu.connection import Connection
 from kombu.entity import Queue
 from kombu.transport.features import Features
@@ -45,7 +46,10 @@ _SOCKETS = frozenset(
     }
 )
 
-#: Those of them that begin in plain text and turn to TLS later, or know no TLS.
+#: Those of which a URL may list several servers, of which one is used at a time.
+_ONE_AT_A_TIME = ("amqp", "amqps", "pyamqp", "redis", "rediss")
+
+#: Schemes of servers that begin in plain text and turn to TLS later, or know no TLS.
 _PLAIN_FIRST = frozenset({"nats", "pgmq", "pyro"})
 
 
@@ -59,12 +63,20 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    examination = Examination(args, console)
-    healthy = examination.run()
-    report = examination.report
-    report["ok"] = healthy
+    reports = []
+    urls = addresses(url_of(args), _ONE_AT_A_TIME)
+    for number, url in enumerate(urls, 1):
+        if len(urls) > 1 and not console.as_json:
+            console.result({}, f"address {number} of {len(urls)}")
+        # A variable that was named is read already.
+        examination = Examination(argparse.Namespace(**{**vars(args), "url": url}), console)
+        healthy = examination.run()
+        reports.append({**examination.report, "ok": healthy})
+    healthy = all(report["ok"] for report in reports)
     if console.as_json:
-        console.result(report, "")
+        console.result(
+            reports[0] if len(reports) == 1 else {"addresses": reports, "ok": healthy}, ""
+        )
     return OK if healthy else FAILED
 
 
@@ -84,12 +96,10 @@ class Examination:
         self.report["python"] = platform.python_version()
         try:
             connection = make_connection(self.args, self.console)
+            target = target_of(connection, self.url)
         except (KeyError, ImportError, ValueError) as exc:
-            return self._fail("url", diagnose(exc, _unknown_target(self.url)))
-        try:
-            target = self._target(connection)
-        except (ImportError, KeyError, ValueError) as exc:
-            return self._fail("client library", diagnose(exc, _unknown_target(self.url)))
+            step = "client library" if isinstance(exc, ImportError) else "url"
+            return self._fail(step, diagnose(exc, unknown_target(self.url)))
         self.report["url"] = connection.as_uri()
         self._say("url", connection.as_uri())
         try:
@@ -98,20 +108,6 @@ class Examination:
             connection.release()
 
     # ---- the steps
-
-    def _target(self, connection: Connection) -> Target:
-        fields = connection.info()
-        scheme = str(fields["transport"])
-        if scheme == "redis" and connection.ssl:
-            scheme = "rediss"
-        return Target(
-            scheme,
-            str(fields["hostname"] or "localhost"),
-            fields["port"],
-            str(fields["virtual_host"] or "/"),
-            fields["userid"],
-            bool(connection.ssl) or self.url.split(":")[0] in ("rediss", "amqps"),
-        )
 
     def _reach(self, target: Target) -> bool:
         """Name service, port and TLS, without the client library."""
@@ -228,10 +224,6 @@ class Examination:
             self.console.result({}, f"FAIL  {step + ':':<16}{found.cause}")
             self.console.result({}, f"      {'mend:':<16}{found.mend}")
         return False
-
-
-def _unknown_target(url: str) -> Target:
-    return Target(url.partition(":")[0], "", None, "", None, False)
 
 
 def _names(features: Features) -> list[str]:

@@ -10,13 +10,16 @@ from typing import Any
 
 import kombu
 from kombu.cli import bench, completions, consume, doctor, publish, queues, requeue
-from kombu.cli.arguments import FAILED, USAGE, UsageError
+from kombu.cli.arguments import FAILED, USAGE, UsageError, make_connection, url_of
 from kombu.cli.console import Console
-from kombu.cli.diagnosis import Target, diagnose
+from kombu.cli.diagnosis import diagnose
+from kombu.cli.target import Target, target_of, unknown_target
 
 INTERRUPTED = 130
 
 _EPILOG = """\
+try first: kombu doctor redis://localhost
+
 exit codes: 0 done; 1 it failed, or the broker refused; 2 wrong usage; 3 there was no message;
 130 interrupted. Passwords are never printed; env:NAME keeps them out of the list of processes.
 """
@@ -43,7 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Arguments:
         argv: arguments, without the program's name; by default those of the process.
     """
-    args = make_parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    parser = make_parser()
+    if not argv:
+        parser.print_help(sys.stderr)
+        return USAGE
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        # By the command's own parser: its usage shows what could have been meant.
+        args.refuse(f"unrecognized arguments: {' '.join(unknown)} (options follow the command)")
     console = Console(args.json)
 
     def show_warning(message: Any, *args: Any, **kwargs: Any) -> None:
@@ -68,10 +79,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(exc: Exception, args: argparse.Namespace, console: Console) -> int:
-    url = str(getattr(args, "url", ""))
-    found = diagnose(exc, Target(url.partition(":")[0], "the broker", None, "", None, False))
+    found = diagnose(exc, _target(args, console))
     console.message(f"kombu: {found.cause}")
     if found.kind != "unknown":
         console.message(f"       {found.mend}")
         console.message("       more: kombu doctor URL")
     return FAILED
+
+
+def _target(args: argparse.Namespace, console: Console) -> Target:
+    try:
+        url = url_of(args)
+        if ";" not in url:
+            return target_of(make_connection(args, console), url)
+    except (AttributeError, ImportError, KeyError, UsageError, ValueError):
+        url = str(getattr(args, "url", ""))
+    return unknown_target(url)

@@ -16,7 +16,11 @@ def add(subparsers: Any) -> None:
     parser = command(subparsers, "publish", run, "send messages to a queue or an exchange")
     parser.add_argument("queue", metavar="QUEUE", help="a queue, or the routing key")
     parser.add_argument(
-        "body", nargs="*", metavar="BODY", help="JSON, or else text; none: lines of standard input"
+        "body",
+        nargs="*",
+        default=[],
+        metavar="BODY",
+        help="JSON, or else text; none, or -: each line of standard input",
     )
     parser.add_argument("-x", "--exchange", default="", help="an exchange instead of a queue")
     parser.add_argument("--text", action="store_true", help="bodies are text, never JSON")
@@ -63,10 +67,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
             if returned:
                 break
     if returned:
+        wanted = f"QUEUE -x {args.exchange} -k {args.queue}" if args.exchange else args.queue
         there = f"exchange {args.exchange!r}" if args.exchange else "the default exchange"
         console.message(
             f"no queue takes messages of {there} with the key {args.queue!r}; "
-            f"declare it: kombu declare URL {args.queue}"
+            f"declare one: kombu declare URL {wanted}"
         )
         sent -= 1
     console.result({"published": sent, "returned": len(returned)}, f"{sent} published")
@@ -74,7 +79,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _bodies(args: argparse.Namespace) -> Iterator[Any]:
-    lines: Iterable[str] = args.body or (line.rstrip("\n") for line in sys.stdin)
+    from_input = args.body in ([], ["-"])
+    lines: Iterable[str] = (line.rstrip("\n") for line in sys.stdin) if from_input else args.body
     if not args.body and sys.stdin.isatty():
         raise UsageError("give a BODY, or lines on standard input")
     return (line if args.text else _parsed(line) for line in lines)

@@ -18,7 +18,11 @@ from kombu.transport.virtual.store import Store
 def add(subparsers: Any) -> None:
     parser = command(subparsers, "queues", show, "sizes and consumers of queues")
     parser.add_argument(
-        "queues", nargs="*", metavar="QUEUE", help="all, where the transport can list them"
+        "queues",
+        nargs="*",
+        default=[],
+        metavar="QUEUE",
+        help="none: all, where the transport can list them",
     )
 
     parser = command(subparsers, "declare", declare, "make a queue and bind it")

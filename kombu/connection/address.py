@@ -31,16 +31,17 @@ def split_hosts(
 
     Arguments:
         hostname: a host or URL, several of them joined by ``;``, or a sequence.
-        alternates: further ones.
+        alternates: further ones; they come before those of a sequence, after those of a text.
     """
     hosts: list[str] = []
+    further = list(alternates or ())
     if isinstance(hostname, str) and ";" in hostname:
         hosts = [host.strip() for host in hostname.split(";") if host.strip()]
         hostname = hosts[0] if hosts else ""
     elif hostname is not None and not isinstance(hostname, str):
-        hosts = [str(host) for host in hostname]
+        hosts, further = further + [str(host) for host in hostname], []
         hostname = hosts[0] if hosts else ""
-    return hostname, hosts + list(alternates or ())
+    return hostname, hosts + further
 
 
 def read_host(host: str | None, transport: Any = None) -> dict[str, Any]:
@@ -95,7 +96,10 @@ def _converted(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if name in ("connect_timeout", "heartbeat"):
-        return float(value)
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError(f"{name} in the URL must be a number of seconds") from None
     if name in ("ssl", "insist") and value.lower() in _OFF:
         return False
     return value

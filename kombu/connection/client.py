@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +16,7 @@ from kombu.connection.health import HealthCheck
 from kombu.connection.offspring import Offspring
 from kombu.connection.parameters import ConnectionParameters
 from kombu.connection.retrying import (
+    Reraising,
     Retrying,
     RetryPolicy,
     Revived,
@@ -44,9 +45,6 @@ _CONNECT_OPTIONS = {
     "callback": "callback",
     "connect_retries_timeout": "timeout",
 }
-
-#: Held so that no finalizer runs in a child, which might speak on a socket of its parent.
-_left_by_parent: list[Any] = []
 
 
 class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
@@ -146,7 +144,8 @@ class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
             interval_start: seconds before the first retry (2).
             interval_step: seconds added each time (2).
             interval_max: seconds of the longest wait (30).
-            callback: called once a second while waiting; may raise to end it.
+            callback: called after each failed attempt, before ``errback``, and once for each
+                whole second of waiting; may raise to end it.
             reraise_as_library_errors: raise :exc:`OperationalError` instead of the driver's.
             timeout: seconds for all of it; ``None`` without limit.
 
@@ -254,7 +253,9 @@ class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
                 ``connect_retries_timeout`` (by default :attr:`connect_timeout`).
         """
         policy = policy_in_force()
-        if policy is not None:
+        if self.connected:
+            pass  # as most often; asked first, because every publish of a pool comes here
+        elif policy is not None:
             self._ensure_connection(**policy.connecting())
         else:
             options: dict[str, Any] = {
@@ -347,20 +348,12 @@ class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
         with_channel.__doc__ = fun.__doc__
         return self.ensure(state, with_channel, **ensure_options)
 
-    @contextmanager
     def _reraise_as_library_errors(
         self,
         ConnectionError: type[Exception] = exceptions.OperationalError,
         ChannelError: type[Exception] = exceptions.OperationalError,
-    ) -> Iterator[None]:
-        try:
-            yield
-        except (ConnectionError, ChannelError):
-            raise
-        except (*self.recoverable_connection_errors, *self.connection_errors) as exc:
-            raise ConnectionError(str(exc)) from exc
-        except (*self.recoverable_channel_errors, *self.channel_errors) as exc:
-            raise ChannelError(str(exc)) from exc
+    ) -> AbstractContextManager[None]:
+        return Reraising(self, ConnectionError, ChannelError)
 
     # ---- the transport
 
@@ -453,7 +446,7 @@ class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
         channel = self._default_channel
         connection, transport = self._forget()
         if connection is not None:
-            _left_by_parent.append((connection, transport, channel))
+            forking.keep(connection, transport, channel)
             transport.abandon_connection(connection)
 
     def __enter__(self) -> Connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kombu.transport.base import says_recoverable_errors
 from kombu.utils.objects import cached_property
 
 __all__ = ("TransportFace",)
@@ -27,7 +28,12 @@ class TransportErrors:
         if connection is None:
             return self
         given = connection.__dict__.get(self._name)
-        return getattr(connection.transport, self._name) if given is None else given
+        if given is None:
+            given = getattr(connection.transport, self._name, None)
+        if given is None:  # a transport that derives from none of ours
+            plain = self._name == "recoverable_connection_errors"
+            return connection.connection_errors + connection.channel_errors if plain else ()
+        return given
 
     def __set__(self, connection: Any, errors: Any) -> None:
         connection.__dict__[self._name] = errors
@@ -79,6 +85,17 @@ class TransportFace:
     channel_errors = TransportErrors("channel_errors")
     recoverable_connection_errors = TransportErrors("recoverable_connection_errors")
     recoverable_channel_errors = TransportErrors("recoverable_channel_errors")
+
+    def _reported_errors(self) -> tuple[Any, Any]:
+        """Connection and channel errors that users of ``ensure`` see as operational errors.
+
+        As ever: the recoverable ones where the transport says which are, otherwise all. More
+        than what is tried again, on a virtual transport: no retry mends a missing exchange.
+        """
+        recoverable = "recoverable_connection_errors" in self.__dict__
+        if recoverable or says_recoverable_errors(self.transport):
+            return self.recoverable_connection_errors, self.recoverable_channel_errors
+        return self.connection_errors, self.channel_errors
 
     @property
     def supports_heartbeats(self) -> bool:

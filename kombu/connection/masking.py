@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from kombu.utils.url import maybe_sanitize_url
 
@@ -15,7 +16,7 @@ MASK = "**"
 #: Names of options whose value is a secret. Paths of key files and names of keys are not.
 _SECRET = re.compile(
     r"pass(word|wd|phrase)?$|secret|token|credential|signature"
-    r"|(api|access|account|private|shared|sas)_?key(?!_?(file|id|path))",
+    r"|^(sig|pwd|pw)$|(api|access|account|private|shared|sas)_?key(?!_?(file|id|path))",
     re.IGNORECASE,
 )
 
@@ -38,17 +39,20 @@ def masked(value: Any, name: str = "", mask: str = MASK) -> Any:
     if value is not None and not isinstance(value, bool) and _SECRET.search(name):
         return mask
     if isinstance(value, str):
-        return masked_url(value, mask)
+        return masked_url(value, mask, query=True)
     if type(value) in (list, tuple, set, frozenset):
         return type(value)(masked(item, name, mask) for item in value)
     return value
 
 
-def masked_url(url: str, mask: str = MASK) -> str:
-    """``url`` with its password replaced; a text that is no URL as it is.
+def masked_url(url: str, mask: str = MASK, query: bool = False) -> str:
+    """``url`` with its password replaced, without its query; a text that is no URL as it is.
 
     What has ``@`` in it but can't be read as a URL is cut down to what precedes the
     credentials, because nobody knows where in it the password stands.
+
+    Arguments:
+        query: keep the query, secrets in it replaced, where it holds no URL and no ``@``.
     """
     if "://" not in url:
         return url
@@ -57,6 +61,18 @@ def masked_url(url: str, mask: str = MASK) -> str:
     if scheme in KEY_FIRST:
         return hidden
     try:
-        return str(maybe_sanitize_url(url, mask))
+        shown = str(maybe_sanitize_url(url, mask))
     except ValueError:
         return hidden
+    return shown + _masked_query(url.partition("#")[0].partition("?")[2], mask) if query else shown
+
+
+def _masked_query(query: str, mask: str) -> str:
+    plain = unquote(query)
+    if not query or "@" in plain or "://" in plain:
+        return ""
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    return "?" + "&".join(
+        f"{name}{equals}{mask if _SECRET.search(unquote(name)) else value}"
+        for name, equals, value in pairs
+    )

@@ -212,11 +212,13 @@ class ConnectionParameters:
 
     def _resolved(self) -> dict[str, Any]:
         """:meth:`_arguments` with what the transport adds where nothing was said."""
-        arguments = self._arguments()
-        defaults = self.transport.default_connection_params
+        defaults = self.transport.default_connection_params  # first: the transport may set ``ssl``
+        arguments = {**self._arguments(), "hostname": self.hostname}
         for name, default in defaults.items():
             if not arguments.get(name):
                 arguments[name] = default
+        if self.uri_prefix:
+            arguments["hostname"] = f"{self.uri_prefix}+{arguments['hostname']}"
         arguments["transport"] = self._scheme()
         return arguments
 
@@ -323,7 +325,7 @@ class ConnectionParameters:
             hash(self.password),
             self.virtual_host,
             self.port,
-            hash(repr((self.transport_options, self.ssl, self.alt, self.heartbeat))),
+            hash(repr((self.transport_options, self.ssl, self.alt))),
             *self._own_key(),
         )
 

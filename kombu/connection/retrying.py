@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain, count
 from time import sleep
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu.utils.deadlines import deadline_passed, limited, time_left
@@ -15,7 +15,7 @@ from kombu.utils.functional import waiting_times
 if TYPE_CHECKING:
     from kombu.connection.client import Connection
 
-__all__ = ("RetryPolicy", "Retrying", "Revived", "is_lost", "policy_in_force")
+__all__ = ("Reraising", "RetryPolicy", "Retrying", "Revived", "is_lost", "policy_in_force")
 
 
 class RetryPolicy(NamedTuple):
@@ -54,15 +54,23 @@ class RetryPolicy(NamedTuple):
             [0.0], waiting_times(self.interval_start, self.interval_step, self.interval_max)
         )
 
-    @contextmanager
-    def in_force(self) -> Iterator[None]:
-        """Let connections that are made meanwhile, however deep inside, obey this policy."""
-        token = _policy.set(self)
-        try:
-            with limited(self.timeout):
-                yield
-        finally:
-            _policy.reset(token)
+
+class in_force:
+    """Context: connections that are made meanwhile, however deep inside, obey this policy."""
+
+    __slots__ = ("_limit", "_policy", "_token")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._limit = limited(policy.timeout)
+
+    def __enter__(self) -> None:
+        self._token = _policy.set(self._policy)
+        self._limit.__enter__()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._limit.__exit__(*exc_info)
+        _policy.reset(self._token)
 
 
 #: The policy of the ``ensure`` that is under way in this thread or task.
@@ -72,6 +80,47 @@ _policy: ContextVar[RetryPolicy | None] = ContextVar("kombu_retry_policy", defau
 def policy_in_force() -> RetryPolicy | None:
     """The policy of the ``ensure`` that is under way."""
     return _policy.get()
+
+
+class Reraising:
+    """Context: a connection's errors come out as the library's own, chained.
+
+    Arguments:
+        connection: whose errors.
+        for_connection: what a connection error becomes.
+        for_channel: what a channel error becomes.
+    """
+
+    __slots__ = ("_connection", "_for_channel", "_for_connection")
+
+    def __init__(
+        self,
+        connection: Connection,
+        for_connection: type[Exception],
+        for_channel: type[Exception],
+    ) -> None:
+        self._connection = connection
+        self._for_connection = for_connection
+        self._for_channel = for_channel
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not isinstance(exc, Exception):
+            return
+        if isinstance(exc, (self._for_connection, self._for_channel)):
+            return
+        connection_errors, channel_errors = self._connection._reported_errors()
+        if isinstance(exc, connection_errors):
+            raise self._for_connection(str(exc)) from exc
+        if isinstance(exc, channel_errors):
+            raise self._for_channel(str(exc)) from exc
 
 
 class Retrying:
@@ -108,7 +157,7 @@ class Retrying:
         Raises:
             OperationalError: a connection or channel error, when the policy is at its end.
         """
-        with self.policy.in_force(), self.connection._reraise_as_library_errors():
+        with in_force(self.policy), self.connection._reraise_as_library_errors():
             return self._attempts(args, kwargs)
 
     def _attempts(self, args: Any, kwargs: Any) -> Any:
@@ -122,7 +171,9 @@ class Retrying:
                     raise
                 self._pause(next(intervals))
             except connection.recoverable_connection_errors as exc:
-                if self._is_spent(retries):
+                # A channel error in there: nobody said that calling again may help, so once.
+                refused = isinstance(exc, connection.channel_errors)
+                if self._is_spent(retries) or (refused and retries):
                     raise
                 connection.collect()
                 connection.maybe_switch_next()

@@ -11,6 +11,7 @@ from kombu.middleware.events import Declaration
 
 from .bindings import binding as Binding
 from .delivery_mode import (
+    DELIVERY_MODES,
     INTERNAL_EXCHANGE_PREFIX,
     PERSISTENT_DELIVERY_MODE,
     TRANSIENT_DELIVERY_MODE,
@@ -27,6 +28,11 @@ def channel_label(channel: Any) -> str:
     """How a channel is named in a repr."""
     number = getattr(channel, "channel_id", None)
     return repr(channel) if number is None else str(number)
+
+
+def _number_if_named(mode: Any) -> Any:
+    """A delivery mode's number; a name that is none is refused when something is published."""
+    return DELIVERY_MODES.get(mode, mode) if isinstance(mode, str) else mode
 
 
 class Exchange(MaybeChannelBound):
@@ -69,7 +75,7 @@ class Exchange(MaybeChannelBound):
         ("durable", bool),
         ("passive", bool),
         ("auto_delete", bool),
-        ("delivery_mode", lambda mode: maybe_delivery_mode(mode, default=None)),
+        ("delivery_mode", _number_if_named),
         ("no_declare", bool),
     )
 

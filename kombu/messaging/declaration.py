@@ -90,6 +90,8 @@ def maybe_declare(
         OperationalError: with ``retry``, all retries failed.
     """
     channel = channel_of(channel)
+    if channel is not None and _is_declared(entity, channel):
+        return False
     if not entity.is_bound:
         if channel is None:
             raise ChannelError(f"Cannot bind channel {channel} to entity {entity!r}")
@@ -109,6 +111,13 @@ def maybe_declare(
     if not entity.name and isinstance(entity, Queue):
         entity.name = bound.name
     return declared
+
+
+def _is_declared(entity: Any, channel: Any) -> bool:
+    """Whether there is nothing left to do; asked before the entity is copied to be bound."""
+    if not (entity.can_cache_declaration and entity.name):
+        return False
+    return declaration_key(entity) in _open_client(channel).declared_entities
 
 
 def _open_client(channel: Any) -> Any:

@@ -32,6 +32,12 @@ _Where = tuple[str, str, bool, bool, "float | None"]
 
 _NO_LIMIT = Deadline(None)
 
+#: Options of a publish without any; shared, for they are only read.
+_PLAIN: dict[str, Any] = {"mandatory": False, "immediate": False}
+
+#: Makes a Publish of a whole tuple in half the time.
+_new_publish = tuple.__new__
+
 
 class _Batches(threading.local):
     """Each thread's open batch."""
@@ -148,7 +154,10 @@ class Producer:
         if client is not None:
             self._client = client
             self._hooks = chain_of(client=client)
-        self.exchange = self.exchange(channel)
+        exchange = self.exchange
+        # Producers of a pool get the same channel again and again.
+        if not (exchange.is_bound and exchange.channel is channel):
+            self.exchange = exchange(channel)
         if self.on_return is not None:
             channel.events["basic_return"].add(self.on_return)
 
@@ -414,11 +423,14 @@ class Producer:
                 timeout=None if deadline is _NO_LIMIT else deadline.left(),
                 confirm_timeout=confirm_timeout,
             )
-        options: dict[str, Any] = {"mandatory": mandatory, "immediate": immediate}
-        if confirm_timeout is not None:
-            options["confirm_timeout"] = confirm_timeout
-        publish = Publish(prepared, exchange, routing_key, options)
-        return pending.add(publish, deadline.left(), policy)
+        if mandatory or immediate or confirm_timeout is not None:
+            options: dict[str, Any] = {"mandatory": mandatory, "immediate": immediate}
+            if confirm_timeout is not None:
+                options["confirm_timeout"] = confirm_timeout
+        else:
+            options = _PLAIN
+        publish = _new_publish(Publish, (prepared, exchange, routing_key, options))
+        return pending.add(publish, None if deadline is _NO_LIMIT else deadline.left(), policy)
 
     def _maybe_declare_exchange(self, channel: Any) -> None:
         exchange = self.exchange

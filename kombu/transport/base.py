@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping, Sequence
+from inspect import getattr_static
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple
 
@@ -28,6 +29,7 @@ __all__ = (
     "Transport",
     "default_transport_capabilities",
     "missing_client",
+    "says_recoverable_errors",
     "to_rabbitmq_queue_arguments",
 )
 
@@ -113,15 +115,16 @@ default_transport_capabilities = Implements.of(Features())
 class _DerivedErrors:
     """A tuple of error classes that follows from the transport's :class:`ErrorTable`.
 
-    A transport that assigns its own tuple, on the class or on the instance, replaces it; its
-    additions to the plain tuple then count as recoverable, unless it says which do.
+    A transport that assigns its own tuple, on the class or on the instance, replaces it. What it
+    adds to the plain tuples counts as a recoverable connection error, channel errors too (only
+    a new connection is sure to have channels that work), unless it says which are recoverable.
 
     Arguments:
-        plain: name of the tuple that a recoverable one is part of.
+        additions: names of the plain tuples whose additions are part of this one.
     """
 
-    def __init__(self, plain: str | None = None) -> None:
-        self.plain = plain
+    def __init__(self, *additions: str) -> None:
+        self.additions = additions
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -131,11 +134,22 @@ class _DerivedErrors:
     ) -> tuple[type[BaseException], ...]:
         table = owner.errors
         derived: tuple[type[BaseException], ...] = getattr(table, self.name)
-        if self.plain is None:
+        if not self.additions:
             return derived
-        actual = getattr(owner if instance is None else instance, self.plain)
-        known = getattr(table, self.plain)
-        return (*derived, *(error for error in actual if error not in known))
+        transport = owner if instance is None else instance
+        added = [
+            error
+            for name in self.additions
+            for error in getattr(transport, name)
+            if error not in getattr(table, name)
+        ]
+        return (*derived, *added)
+
+
+def says_recoverable_errors(transport: Any) -> bool:
+    """Whether it says itself after which errors connecting again may help, as AMQP's does."""
+    found = getattr_static(transport, "recoverable_connection_errors", None)
+    return not isinstance(found, _DerivedErrors)
 
 
 class StdChannel:
@@ -269,10 +283,10 @@ class Transport:
     channel_errors: Any = _DerivedErrors()
 
     #: Errors after which connecting again may help.
-    recoverable_connection_errors: Any = _DerivedErrors("connection_errors")
+    recoverable_connection_errors: Any = _DerivedErrors("connection_errors", "channel_errors")
 
     #: Errors after which the same operation on a new channel may succeed.
-    recoverable_channel_errors: Any = _DerivedErrors("channel_errors")
+    recoverable_channel_errors: Any = _DerivedErrors()
 
     #: The kind of broker: ``amqp``, ``redis``, ``sql`` ...
     driver_type: str = "N/A"

@@ -116,7 +116,14 @@ def _entry_points(path: tuple[str, ...]) -> Any:
 
 
 def fileno(f: Any) -> int:
-    """The file descriptor of a file-like object, or of a number itself."""
+    """The file descriptor of a file-like object, or of a number itself.
+
+    Raises:
+        ValueError: ``None``, or a closed file.
+        AttributeError: something else that has none.
+    """
+    if f is None:
+        raise ValueError("file descriptor is None")
     return f if isinstance(f, int) else f.fileno()
 
 

@@ -6,9 +6,7 @@ which have limits of their own, ask :func:`time_left` and wait no longer than th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from time import monotonic
 
 __all__ = ("deadline_passed", "limited", "time_left")
@@ -17,22 +15,30 @@ __all__ = ("deadline_passed", "limited", "time_left")
 _deadline: ContextVar[float | None] = ContextVar("kombu_deadline", default=None)
 
 
-@contextmanager
-def limited(timeout: float | None) -> Iterator[None]:
-    """Within, :func:`time_left` is ``timeout`` seconds at first, or less if it was less before.
+class limited:
+    """Context: :func:`time_left` is ``timeout`` seconds at first, or less if it was less before.
 
     Arguments:
         timeout: ``None`` (or 0) sets no deadline and leaves one that there is.
     """
-    outer = _deadline.get()
-    end = monotonic() + timeout if timeout else None
-    if end is None or (outer is not None and outer < end):
-        end = outer
-    token = _deadline.set(end)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+
+    __slots__ = ("_timeout", "_token")
+
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._token: Token[float | None] | None = None
+
+    def __enter__(self) -> None:
+        if not self._timeout:
+            return
+        outer = _deadline.get()
+        end = monotonic() + self._timeout
+        self._token = _deadline.set(end if outer is None else min(outer, end))
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._token is not None:
+            _deadline.reset(self._token)
+            self._token = None
 
 
 def time_left() -> float | None:

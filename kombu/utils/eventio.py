@@ -14,7 +14,7 @@ import math
 import select
 from typing import Any, Protocol
 
-from .compat import fileno
+from .compat import fileno, maybe_fileno
 
 __all__ = ("ERR", "READ", "WRITE", "poll")
 
@@ -61,6 +61,13 @@ SELECT_BAD_FD = {errno.EBADF, getattr(errno, "WSAENOTSOCK", errno.EBADF)}
 _NOT_WATCHED = {errno.ENOENT, errno.EBADF, errno.EPERM}
 
 
+def _number(fd: Any) -> int:
+    """The file descriptor; ``TypeError`` for what can't have one, as of :mod:`select` itself."""
+    if not isinstance(fd, int) and not hasattr(fd, "fileno"):
+        raise TypeError(f"{type(fd).__name__} is no file descriptor and has no fileno()")
+    return fileno(fd)
+
+
 class Poller(Protocol):
     """What :func:`poll` returns."""
 
@@ -77,7 +84,7 @@ class _epoll:
         self._kernel = select.epoll()
 
     def register(self, fd: Any, events: int) -> int:
-        number = fileno(fd)
+        number = _number(fd)
         try:
             self._kernel.register(number, events)
         except FileExistsError:
@@ -86,12 +93,12 @@ class _epoll:
 
     def unregister(self, fd: Any) -> None:
         try:
-            self._kernel.unregister(fileno(fd))
+            self._kernel.unregister(_number(fd))
         except OSError as exc:
             if exc.errno not in _NOT_WATCHED:
                 raise
-        except ValueError:
-            return  # a closed socket object: fileno() is -1
+        except (TypeError, ValueError):
+            return  # never had one; a closed socket object: fileno() is -1
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         return self._kernel.poll(-1 if timeout is None else max(timeout, 0))
@@ -108,7 +115,7 @@ class _kqueue:
         self._filters: dict[int, set[int]] = {}
 
     def register(self, fd: Any, events: int) -> int:
-        number = fileno(fd)
+        number = _number(fd)
         wanted = {
             kqueue_filter
             for bit, kqueue_filter in ((READ, KQ_FILTER_READ), (WRITE, KQ_FILTER_WRITE))
@@ -122,7 +129,9 @@ class _kqueue:
         return number
 
     def unregister(self, fd: Any) -> None:
-        number = fileno(fd)
+        number = maybe_fileno(fd)
+        if number is None:
+            return
         for kqueue_filter in self._filters.pop(number, ()):
             self._control(number, kqueue_filter, KQ_EV_DELETE)
 
@@ -155,14 +164,14 @@ class _poll:
         self._kernel = select.poll()
 
     def register(self, fd: Any, events: int) -> int:
-        number = fileno(fd)
+        number = _number(fd)
         self._kernel.register(number, events)
         return number
 
     def unregister(self, fd: Any) -> None:
         try:
-            self._kernel.unregister(fileno(fd))
-        except (KeyError, ValueError):
+            self._kernel.unregister(_number(fd))
+        except (KeyError, TypeError, ValueError):
             return
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
@@ -186,14 +195,16 @@ class _select:
         self._events: dict[int, int] = {}
 
     def register(self, fd: Any, events: int) -> int:
-        number = fileno(fd)
+        number = _number(fd)
         if number < 0:
             raise ValueError(f"file descriptor cannot be a negative integer ({number})")
         self._events[number] = events
         return number
 
     def unregister(self, fd: Any) -> None:
-        self._events.pop(fileno(fd), None)
+        number = maybe_fileno(fd)
+        if number is not None:
+            self._events.pop(number, None)
 
     def poll(self, timeout: float | None) -> list[tuple[int, int]]:
         readers = [number for number, events in self._events.items() if events & READ]

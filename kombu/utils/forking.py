@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakSet
 
-__all__ = ("AfterFork", "register")
+from kombu.utils.loggers import get_logger
+
+__all__ = ("AfterFork", "keep", "register")
+
+
+logger = get_logger(__name__)
 
 
 class AfterFork(Protocol):
@@ -24,9 +29,22 @@ def register(holder: AfterFork) -> None:
     _holders.add(holder)
 
 
+#: What children hold of their parents, to the end of the process.
+_kept: list[Any] = []
+
+
+def keep(*left: Any) -> None:
+    """In a child: hold what is the parent's, so that no finalizer speaks on its sockets."""
+    _kept.extend(left)
+
+
 def _in_child() -> None:
     for holder in list(_holders):
-        holder.after_fork_in_child()
+        try:
+            holder.after_fork_in_child()
+        except Exception:
+            # The others must let go all the same.
+            logger.exception("%s could not let go of what its parent holds", type(holder).__name__)
 
 
 # os.register_at_fork sees os.fork, multiprocessing and billiard alike; Windows has none of them.

@@ -367,7 +367,8 @@ def retry_over_time(
         interval_start: seconds before the first retry.
         interval_step: seconds by which each wait is longer than the one before.
         interval_max: seconds of the longest wait.
-        callback: called at least once a second while waiting; may raise to end it.
+        callback: called after each failure, before ``errback``, and once for each whole second of
+            waiting; may raise to end it.
         timeout: seconds for everything but a call that is under way; ``None`` (or 0) without
             limit. The last wait ends with it and is followed by a last try.
 
@@ -384,6 +385,8 @@ def retry_over_time(
                 raise
             if deadline is not None and monotonic() >= deadline:
                 raise
+            if callback is not None:
+                callback()
             wait = errback(exc, waits, retries) if errback is not None else None
             seconds = float(next(waits) if wait is None else wait)
         if deadline is not None:
@@ -399,11 +402,9 @@ def waiting_times(start: float, step: float, longest: float) -> Iterator[float]:
 
 
 def _wait(seconds: float, callback: Callable[[], Any] | None) -> None:
-    while True:
-        if callback is not None:
+    while seconds > 0:
+        if callback is not None and seconds >= _NAP:
             callback()
-        if seconds <= 0:
-            return
         nap = min(seconds, _NAP)
         sleep(nap)
         seconds -= nap

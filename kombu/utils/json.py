@@ -68,7 +68,7 @@ def dumps(
     """
     if kwargs or default_kwargs or cls is not JSONEncoder or _dumps is not json.dumps:
         return _dumps(s, cls=cls, **{**(default_kwargs or {}), **kwargs})
-    return _write(s)
+    return write(s)
 
 
 def object_hook(o: dict[str, Any]) -> Any:
@@ -137,7 +137,8 @@ def _default(o: Any) -> Any:
     return _encoder.default(o)
 
 
-_write = make_writer(_default)
+#: :func:`dumps` without options.
+write = make_writer(_default)
 #: :func:`loads` without options.
 parse = make_parser(object_hook)
 

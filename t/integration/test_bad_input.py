@@ -13,6 +13,7 @@ from kazoo.client import KazooClient
 from kazoo.security import make_digest_acl
 
 from kombu import Connection, Queue
+from kombu.exceptions import BatchPublishError
 from t.faults.broker import payloads, take
 from t.services.pool import Servers
 
@@ -126,6 +127,34 @@ def test_zookeeper_names_the_size_of_what_is_too_large(
     with pytest.raises(ValueError, match=r"message of \d+ bytes for queue 'q'"):
         connection.Producer().publish("x" * 1_100_000, routing_key="q")
     goes_on(connection)
+
+
+@pytest.mark.server("zookeeper")
+def test_zookeeper_stores_what_is_beside_the_too_large(
+    connect: Callable[..., Any], zookeeper: str
+) -> None:
+    connection = connect(zookeeper)
+    channel = connection.channel()
+    Queue("q")(channel).declare()
+    producer = channel.Producer()
+    with pytest.raises(BatchPublishError, match="1 of 3"), producer.batch():
+        for body in ("a", "x" * 1_100_000, "b"):
+            producer.publish(body, routing_key="q")
+    assert payloads(take(channel, "q", 2)) == ["a", "b"]
+
+
+@pytest.mark.server("sqs")
+def test_sqs_names_that_no_queue_can_have(servers: Servers, connect: Callable[..., Any]) -> None:
+    environment = servers.env("sqs")
+    connection = connect(
+        environment["SQS_URL"],
+        endpoint_url=environment["SQS_ENDPOINT"],
+        is_secure=False,
+        wait_time_seconds=1,
+    )
+    with pytest.raises(connection.channel_errors, match="gr\u00f6\u00dfe"):
+        Queue("gr\u00f6\u00dfe")(connection.channel()).declare()
+    goes_on(connection, f"q-{uuid4().hex[:8]}")
 
 
 @pytest.mark.server("zookeeper")

@@ -230,11 +230,16 @@ class FanoutBothWays:
 class RemoteControlBothWays:
     """Either side's mailbox calls the other's nodes."""
 
+    #: As that of :class:`FanoutBothWays`.
+    linger: ClassVar[float] = 0.0
+
     @pytest.mark.interop("pidbox", "ours->published")
     def test_remote_control_of_published(
         self, published: Published, connection: Any, name: str
     ) -> None:
-        process = published.start("pidbox-node", name, "their.host", limit=1, timeout=20)
+        process = published.start(
+            "pidbox-node", name, "their.host", limit=1, timeout=20, linger=self.linger
+        )
         published.ready(process)
         mailbox = Mailbox(name, type="fanout", connection=connection, accept=["json"])
         replies = mailbox._broadcast("ping", {}, reply=True, timeout=10, limit=1)

@@ -26,6 +26,9 @@ TRANSPORT_OF = {
     "pyro5": "pyro",
 }
 
+#: Module of tests -> transport, where its server is another transport's, too.
+OF_MODULE = {"test_pgmq": "pgmq"}
+
 #: Package or module of tests that name no server -> transport.
 WITHOUT_SERVER = {"test_filesystem": "filesystem", "redis": "redis", "sqlalchemy": "sqlite"}
 
@@ -50,6 +53,8 @@ def facts_of(item: pytest.Item) -> Iterator[str]:
 
 
 def transport_of(item: pytest.Item) -> str:
+    if item.path.stem in OF_MODULE:
+        return OF_MODULE[item.path.stem]
     servers = [str(mark.args[0]) for mark in item.iter_markers("server")]
     if servers:
         return TRANSPORT_OF.get(servers[0], servers[0])

@@ -14,7 +14,13 @@ from uuid import uuid4
 import pytest
 
 from kombu import Exchange, Queue
-from t.interop.both_ways import FanoutBothWays, ReadsAndWrites, Site, received
+from t.interop.both_ways import (
+    FanoutBothWays,
+    ReadsAndWrites,
+    RemoteControlBothWays,
+    Site,
+    received,
+)
 from t.interop.published import Published
 from t.peers import published_python
 from t.services.pool import Servers
@@ -36,7 +42,7 @@ with Connection(url, transport_options=options) as connection:
 
 
 @pytest.mark.server("pubsub")
-class TestPubSub(FanoutBothWays):
+class TestPubSub(FanoutBothWays, RemoteControlBothWays):
     published = ReadsAndWrites.published
     connection = ReadsAndWrites.connection
     name = ReadsAndWrites.name
@@ -82,3 +88,29 @@ class TestPubSub(FanoutBothWays):
             producer.publish({"i": 1}, exchange="exch", routing_key="k", declare=[queue])
         result = published.run("consume", name, "2", exchange="exch", binding_key="k")
         assert sorted(each["body"]["i"] for each in result["received"]) == [0, 1]
+
+    @pytest.mark.interop("requeue", "published->ours")
+    def test_what_published_requeues_comes_here(
+        self, published: Published, connection: Any, name: str
+    ) -> None:
+        queue = Queue(name, Exchange("exch"), routing_key="k")
+        with connection.Producer() as producer:
+            producer.publish({"i": 1}, exchange="exch", routing_key="k", declare=[queue])
+        published.run("consume", name, "1", exchange="exch", binding_key="k", settle="requeue")
+        (message,) = received(connection, queue, 1, timeout=30)
+        assert message.payload == {"i": 1}
+
+    @pytest.mark.interop("requeue", "ours->published")
+    def test_what_ours_requeues_goes_there(
+        self, published: Published, connection: Any, name: str
+    ) -> None:
+        queue = Queue(name, Exchange("exch"), routing_key="k")
+        with connection.Producer() as producer:
+            producer.publish({"i": 1}, exchange="exch", routing_key="k", declare=[queue])
+        held: list[Any] = []
+        with connection.Consumer(queue, on_message=held.append):
+            while not held:
+                connection.drain_events(timeout=5)
+        held[0].requeue()
+        result = published.run("consume", name, "1", exchange="exch", binding_key="k", timeout=30)
+        assert result["received"][0]["body"] == {"i": 1}

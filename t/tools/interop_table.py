@@ -54,6 +54,8 @@ NOT_IN_PUBLISHED = {
     ("sqlite", "priority"): _NO_PRIORITY,
     ("postgresql", "priority"): _NO_PRIORITY,
     ("mariadb", "priority"): _NO_PRIORITY,
+    ("pgmq", "priority"): _NO_PRIORITY,
+    ("pgmq", "pidbox"): "The reply queues of 5.7 have longer names than PGMQ takes.",
     ("etcd", "priority"): "5.7 takes the messages of a queue in no particular order there.",
     ("consul", "priority"): "5.7 takes the messages of a queue in no particular order there.",
     **{

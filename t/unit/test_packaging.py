@@ -34,6 +34,12 @@ def test_every_extra_file_is_an_extra() -> None:
     assert files == set(metadata("kombu").get_all("Provides-Extra") or ())
 
 
+def test_the_documentation_names_every_extra() -> None:
+    page = (ROOT / "docs" / "installation.rst").read_text()
+    extras = metadata("kombu").get_all("Provides-Extra") or ()
+    assert [extra for extra in extras if f"``{extra}``" not in page] == []
+
+
 def test_only_amqp_and_vine_are_needed() -> None:
     needed = [
         line.split(">")[0]

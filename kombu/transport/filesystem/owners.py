@@ -85,7 +85,8 @@ class Owner:
         if self.bell is None:
             return False
         try:
-            return bool(os.read(self.bell, 65536))
+            # Not os.read, which waits where eventlet has patched it.
+            return bool(os.readv(self.bell, [bytearray(4096)]))
         except BlockingIOError:
             return False
 

@@ -75,10 +75,6 @@ class Channel(virtual.Channel):
         assert isinstance(store, MemoryStore)
         store.broker = MemoryBroker(store.broker.name)
 
-    def after_reply_message_received(self, queue: str) -> None:
-        """Delete the queue that a reply came by."""
-        self.queue_delete(queue)
-
 
 class Transport(virtual.Transport):
     """``memory:///<virtual host>``: a broker inside the process; the host name plays no part.

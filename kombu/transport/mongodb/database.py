@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import pymongo
 from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import CollectionInvalid
+from pymongo.errors import (
+    AutoReconnect,
+    CollectionInvalid,
+    ServerSelectionTimeoutError,
+    WriteConcernError,
+)
 
 from kombu.transport.mongodb.options import MongoOptions
 
+logger = logging.getLogger(__name__)
+
 Document = dict[str, Any]
+Answer = TypeVar("Answer")
+
+#: ShutdownInProgress, PrimarySteppedDown, InterruptedAtShutdown, InterruptedDueToReplStateChange
+STEPPING_DOWN = frozenset({91, 189, 11600, 11602})
 
 #: Order in which messages of a queue are delivered; one index serves filter and sort.
 DELIVERY_ORDER = [("queue", ASCENDING), ("priority", ASCENDING), ("_id", ASCENDING)]
@@ -58,15 +71,34 @@ class BrokerDatabase:
             self.broadcast.insert_one({"queue": None, "payload": ""})
         # Spelt as published peers spell it: some servers refuse the same index with other options.
         self.messages.create_index(DELIVERY_ORDER, background=True)
+        # No more than this: each index costs every message that is put.
         self.messages.create_index("held.until", sparse=True)
-        self.messages.create_index("held.receipt", sparse=True)
-        self.messages.create_index("held.delayed", sparse=True)
         self.broadcast.create_index("queue")
         self.routing.create_index([("queue", ASCENDING), ("exchange", ASCENDING)])
         self.routing.create_index("exchange")
         if self.options.ttl:
             for collection in (self.messages, self.routing, self.queues):
                 collection.create_index("expire_at", expireAfterSeconds=0)
+
+    @staticmethod
+    def write(operation: Callable[..., Answer], *args: Any, **options: Any) -> Answer:
+        """Write, and once more if a step-down or a cut left open whether it was done.
+
+        For writes that may be done twice, which all of ours may: so the server need not keep
+        account of each one, as ``retryWrites`` has it do.
+        """
+        try:
+            return operation(*args, **options)
+        except ServerSelectionTimeoutError:
+            raise  # it has waited for a primary already
+        except AutoReconnect as exc:
+            interrupted: Exception = exc
+        except WriteConcernError as exc:
+            if exc.code not in STEPPING_DOWN:
+                raise
+            interrupted = exc
+        logger.info("writing once more, as the first try was interrupted: %s", interrupted)
+        return operation(*args, **options)
 
     @property
     def await_milliseconds(self) -> int:

@@ -6,13 +6,14 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from bson import ObjectId
 from pymongo import CursorType
 from pymongo.cursor import Cursor
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from kombu.transport.mongodb.database import BrokerDatabase, Document
 from kombu.transport.mongodb.errors import ERRORS
@@ -50,9 +51,9 @@ class MongoFanout(Fanout):
 
     def publish(self, exchange: str, routing_key: str, message: Envelope) -> int | None:
         with ERRORS.mapped(f"publish to fanout exchange {exchange!r}"):
-            self.broker.broadcast.insert_one(
-                {"_id": ObjectId(), "payload": dumps(message), "queue": exchange}
-            )
+            document = {"_id": ObjectId(), "payload": dumps(message), "queue": exchange}
+            with suppress(DuplicateKeyError):  # stored by a try whose answer was lost
+                self.broker.write(self.broker.broadcast.insert_one, document)
         return None
 
     def subscribe(self, exchange: str, queue: str, routing_key: str) -> None:

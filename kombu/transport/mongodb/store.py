@@ -47,6 +47,8 @@ DUPLICATE_KEY = 11000
 #: How many overdue leases one sweep gives back, so that no claim waits long for it.
 SWEEP_LIMIT = 1000
 SHORTEST_PAUSE = 0.001
+#: What the index of leases and delays finds.
+IS_HELD = {"held.until": {"$gt": 0}}
 HIGHEST_PRIORITY = 9
 
 
@@ -97,14 +99,16 @@ class MongoStore(Store):
         if self.broker.options.ttl and expires:
             changes["$set"]["expire_at"] = moment(self.broker.now() + expires / 1000)
         with ERRORS.mapped(f"declare queue {queue.name!r}"):
-            self.broker.queues.update_one({"_id": queue.name}, changes, upsert=True)
+            self.broker.write(
+                self.broker.queues.update_one, {"_id": queue.name}, changes, upsert=True
+            )
         self._declared.add(queue.name)
 
     def delete(self, queue: str) -> int:
         self._declared.discard(queue)
         with ERRORS.mapped(f"delete queue {queue!r}"):
-            self.broker.queues.delete_one({"_id": queue})
-            self.broker.messages.delete_many({"held.delayed": queue})
+            self.broker.write(self.broker.queues.delete_one, {"_id": queue})
+            self.broker.messages.delete_many({**IS_HELD, "held.delayed": queue})
             gone = self.broker.messages.delete_many({"queue": queue})
         return gone.deleted_count
 
@@ -143,24 +147,23 @@ class MongoStore(Store):
         with ERRORS.mapped(f"put {len(documents)} message(s)"):
             try:
                 if len(documents) == 1:
-                    self.broker.messages.insert_one(documents[0])
+                    self.broker.write(self.broker.messages.insert_one, documents[0])
                 else:
-                    self.broker.messages.insert_many(documents, ordered=True)
+                    self.broker.write(self.broker.messages.insert_many, documents, ordered=False)
             except DuplicateKeyError:
                 logger.debug("stored by an earlier attempt whose answer was lost")
             except BulkWriteError as exc:
-                self._report(exc, len(documents))
+                self._report(exc)
         self.waker.ring()
 
     @staticmethod
-    def _report(exc: BulkWriteError, count: int) -> None:
+    def _report(exc: BulkWriteError) -> None:
         """Name the messages that are not stored; a duplicate is our own earlier attempt."""
         failures = [e for e in exc.details["writeErrors"] if e["code"] != DUPLICATE_KEY]
-        if not failures:
-            return
-        # An ordered insert stops at its first failure: what follows was not tried.
-        first = failures[0]["index"]
-        raise PartialPutError(dict.fromkeys(range(first, count), exc)) from exc
+        if exc.details["writeConcernErrors"]:
+            raise exc  # stored by fewer than a majority: any of them may be undone
+        if failures:
+            raise PartialPutError({failure["index"]: exc for failure in failures}) from exc
 
     def _document(self, put: Put) -> Document:
         document: Document = {
@@ -216,7 +219,8 @@ class MongoStore(Store):
             },
         )
         if taken.modified_count < len(found):  # others were at the same messages
-            ours = {d["_id"] for d in messages.find({"held.receipt": receipt}, {"_id": 1})}
+            asked = {"_id": {"$in": [d["_id"] for d in found]}, "held.receipt": receipt}
+            ours = {document["_id"] for document in messages.find(asked, {"_id": 1})}
             found = [document for document in found if document["_id"] in ours]
         claims = (self._to_claim(queue, document, receipt) for document in found)
         return [claim for claim in claims if claim is not None]
@@ -260,7 +264,7 @@ class MongoStore(Store):
         if not writes:
             return
         with ERRORS.mapped(f"settle {len(acks) + len(releases) + len(rejects)} message(s)"):
-            self.broker.messages.bulk_write(writes, ordered=False)
+            self.broker.write(self.broker.messages.bulk_write, writes, ordered=False)
         if releases:
             self.waker.ring()
 

@@ -36,7 +36,9 @@ class MongoTopology(TopologyStore):
     def bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         document = self._document(exchange, routing_key, pattern, queue)
         with ERRORS.mapped(f"bind queue {queue!r} to exchange {exchange!r}"):
-            self.broker.routing.update_one(document, {"$set": document}, upsert=True)
+            self.broker.write(
+                self.broker.routing.update_one, document, {"$set": document}, upsert=True
+            )
 
     def unbind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         with ERRORS.mapped(f"unbind queue {queue!r} from exchange {exchange!r}"):
@@ -58,13 +60,16 @@ class MongoTopology(TopologyStore):
 
     def declare_exchange(self, exchange: str, type: str) -> None:
         with ERRORS.mapped(f"declare exchange {exchange!r}"):
-            self.broker.exchanges.update_one(
-                {"_id": exchange}, {"$set": {"type": type}}, upsert=True
+            self.broker.write(
+                self.broker.exchanges.update_one,
+                {"_id": exchange},
+                {"$set": {"type": type}},
+                upsert=True,
             )
 
     def delete_exchange(self, exchange: str) -> None:
         with ERRORS.mapped(f"delete exchange {exchange!r}"):
-            self.broker.exchanges.delete_one({"_id": exchange})
+            self.broker.write(self.broker.exchanges.delete_one, {"_id": exchange})
             self.broker.routing.delete_many({"exchange": exchange})
 
     def queue_arguments(self, queue: str) -> Mapping[str, Any] | None:

@@ -47,6 +47,7 @@ def client_settings(client: Any, options: MongoOptions) -> tuple[str, str, dict[
         "port": options.default_port,
         "socketTimeoutMS": int(options.socket_timeout * 1000),
         "w": "majority",
+        "retryWrites": False,  # BrokerDatabase.write does
         "appname": "kombu",
     }
     timeout = options.connect_timeout or client.connect_timeout

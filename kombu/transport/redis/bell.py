@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import os
+import socket
 
 
 class Bell:
-    """Ends a ``poll`` from another thread."""
+    """Ends a ``poll`` from another thread.
+
+    A pair of sockets, as reading an empty pipe waits where eventlet has patched it.
+    """
 
     def __init__(self) -> None:
         self._open()
 
     def _open(self) -> None:
         self._pid = os.getpid()
-        self.reader, self._writer = os.pipe()
-        os.set_blocking(self.reader, False)
-        os.set_blocking(self._writer, False)
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+        self.reader = self._receiver.fileno()
 
     def ring(self) -> None:
         """Make the reader readable; ringing twice is ringing once."""
         self.after_fork()
         try:
-            os.write(self._writer, b"!")
+            self._sender.send(b"!")
         except BlockingIOError:
             return
 
     def answered(self) -> bool:
         """Whether it rang; it is silent afterwards."""
         try:
-            return bool(os.read(self.reader, 4096))
+            return bool(self._receiver.recv(4096))
         except BlockingIOError:
             return False
 
@@ -39,5 +44,5 @@ class Bell:
 
     def close(self) -> None:
         """Free the descriptors."""
-        for descriptor in (self.reader, self._writer):
-            os.close(descriptor)
+        self._receiver.close()
+        self._sender.close()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import NamedTuple
 
 from amqp.exceptions import ChannelError as AMQPChannelError
@@ -100,21 +99,35 @@ def refined(error: Exception) -> Exception:
     return error
 
 
-@contextmanager
-def mapped(doing: str) -> Iterator[None]:
-    """Turn redis-py's errors into the library's own (see :meth:`ErrorTable.mapped`)."""
-    try:
-        yield
-    except (AMQPConnectionError, AMQPChannelError):
-        raise
-    except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as exc:
+class mapped:
+    """Context: turn redis-py's errors into the library's own (see :meth:`ErrorTable.mapped`)."""
+
+    # A class, because several are entered with each publish.
+    __slots__ = ("_doing",)
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(exc, (AMQPConnectionError, AMQPChannelError)):
+            return
+        if not isinstance(exc, (exceptions.RedisError, exceptions.RedisClusterException, OSError)):
+            return
         hint = ""
         if isinstance(exc, exceptions.NoPermissionError):
             hint = (
                 " (the transport needs +@list +@hash +@sortedset +@set +@string +@keyspace"
                 " +@pubsub +@scripting +@connection on its keys and channels)"
             )
-        raise ERRORS.translate(refined(exc), doing + hint) from exc
+        raise ERRORS.translate(refined(exc), self._doing + hint) from exc
 
 
 class error_classes_t(NamedTuple):

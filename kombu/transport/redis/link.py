@@ -20,6 +20,7 @@ from typing import Any
 from redis import exceptions
 
 from kombu.transport.redis.errors import refined
+from kombu.transport.redis.readiness import new_poll
 from kombu.transport.redis.renewals import Credentials
 from kombu.utils.deadlines import time_left
 
@@ -234,7 +235,7 @@ class Link:
             except exceptions.RedisError:
                 return True
         if self._poll is None:
-            self._poll = select.poll()
+            self._poll = new_poll()
             self._poll.register(sock, select.POLLIN)
         return bool(self._poll.poll(0))
 
@@ -253,7 +254,7 @@ class Link:
             sock = getattr(self._connection, "_sock", None) if self._pid == os.getpid() else None
             if sock is None:
                 return False
-            poll = select.poll()
+            poll = new_poll()
             poll.register(sock, _HANGUP)
             if not poll.poll(0):
                 return False

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from redis import exceptions
 
 from kombu.transport.redis.link import pack
+from kombu.transport.redis.readiness import new_poll
 
 #: Channel on which a server announces keys that were read and then changed.
 INVALIDATE = b"__redis__:invalidate"
@@ -161,7 +162,7 @@ class Listener:
         if sock is None or hasattr(sock, "pending"):
             return False
         if self._poll is None:
-            self._poll = select.poll()
+            self._poll = new_poll()
             self._poll.register(sock, select.POLLIN)
         return not self._poll.poll(0)
 

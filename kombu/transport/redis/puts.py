@@ -13,7 +13,7 @@ from kombu.transport.redis.holder import StoreBase, or_none
 from kombu.transport.redis.link import Command, Script
 from kombu.transport.virtual.policy import QueuePolicy
 from kombu.transport.virtual.store import PartialPutError, Put, QueueFull
-from kombu.utils.json import dumps
+from kombu.utils.json import write
 
 #: Most characters of messages in one command.
 _COMMAND_SIZE = 100_000
@@ -25,31 +25,34 @@ class _Batch:
     def __init__(self) -> None:
         self.commands: list[tuple[str, list[Any]]] = []
         self.origins: list[list[int]] = []
-        self._open: dict[str, tuple[list[Any], list[int], list[int]]] = {}
 
     def add(self, base: str, command: Command, origins: list[int]) -> None:
         """One more command."""
         self.commands.append((base, list(command)))
         self.origins.append(origins)
 
-    def append(
-        self, base: str, command: tuple[str, ...], text: str, origin: int, most: int
-    ) -> None:
-        """Put a text at the end of ``command``, or of one like it that has room for more.
 
-        Arguments:
-            most: texts that such a command takes.
-        """
-        key = command[1]
-        opened = self._open.get(key)
-        if opened is None or len(opened[1]) >= most or opened[2][0] + len(text) > _COMMAND_SIZE:
-            opened = ([*command], [], [0])
-            self._open[key] = opened
-            self.commands.append((base, opened[0]))
-            self.origins.append(opened[1])
-        opened[0].append(text)
-        opened[1].append(origin)
-        opened[2][0] += len(text)
+class _Appended:
+    """The commands of a batch that append messages to one list.
+
+    Arguments:
+        command: the beginning of each.
+    """
+
+    __slots__ = ("_base", "_batch", "_beginning", "origins", "size", "words")
+
+    def __init__(self, batch: _Batch, base: str, command: tuple[str, ...]) -> None:
+        self._batch, self._base, self._beginning = batch, base, command
+        self.begin()
+
+    def begin(self) -> None:
+        """Go on with another command."""
+        self.words: list[Any] = [*self._beginning]
+        self.origins: list[int] = []
+        #: Characters of messages.
+        self.size = 0
+        self._batch.commands.append((self._base, self.words))
+        self._batch.origins.append(self.origins)
 
 
 class PutVerbs(StoreBase):
@@ -65,38 +68,55 @@ class PutVerbs(StoreBase):
         batch = _Batch()
         failed: dict[int, BaseException] = {}
         policies: dict[str, QueuePolicy | None] = {}
-        places: dict[tuple[str, int], tuple[str, tuple[str, ...]]] = {}
-        members: dict[str, list[int]] = {}
+        places: dict[tuple[str, int], _Appended] = {}
+        lists: dict[str, _Appended] = {}
+        together = self.together
         for index, item in enumerate(puts):
-            queue = item.queue
+            queue, message, priority, ready_at, _ = item
             if queue not in policies:
                 policies[queue] = self._policy(queue)
             policy = policies[queue]
             if policy is not None and policy.bounded:
                 self._crowded.add(queue)
-                if policy.overflow != "drop-head" and item.ready_at is None:
+                if policy.overflow != "drop-head" and ready_at is None:
                     with mapped(f"put into queue {queue!r}"):
                         if not self._put_bounded(item, policy):
                             failed[index] = QueueFull(f"queue {queue!r} is full")
                     continue
-            members.setdefault(queue, []).append(index)
-            text = dumps(item.message)
-            if item.ready_at is not None and item.ready_at > time.time():
+            text = write(message)
+            if ready_at is not None and ready_at > time.time():
                 batch.add(self._keys.base(queue), self._delayed(item, text), [index])
                 continue
-            place = places.get((queue, item.priority))
+            place = places.get((queue, priority))
             if place is None:
-                place = self._keys.base(queue), self._append_to(queue, item.priority)
-                places[queue, item.priority] = place
-            batch.append(*place, text, index, self.together)
-        for queue, indexes in members.items():
-            for command in self._lifetime(queue):
-                batch.add(self._keys.base(queue), command, indexes)
+                command = self._append_to(queue, priority)
+                # Priorities of one step share a list, and so its order.
+                place = lists.get(command[1])
+                if place is None:
+                    place = lists[command[1]] = _Appended(batch, self._keys.base(queue), command)
+                places[queue, priority] = place
+            if len(place.origins) >= together or (
+                place.size and place.size + len(text) > _COMMAND_SIZE
+            ):
+                place.begin()
+            place.words.append(text)
+            place.origins.append(index)
+            place.size += len(text)
+        self._prolong(puts, batch)
         self._send(puts, batch, failed)
         if failed:
             if len(failed) == len(puts) == 1:
                 raise failed[0] from failed[0].__cause__
             raise PartialPutError(failed)
+
+    def _prolong(self, puts: Sequence[Put], batch: _Batch) -> None:
+        """Let the queues of the batch that expire live on for their time from now."""
+        members: dict[str, list[int]] = {}
+        for origins in batch.origins:
+            members.setdefault(puts[origins[0]].queue, []).extend(origins)
+        for queue, indexes in members.items():
+            for command in self._lifetime(queue):
+                batch.add(self._keys.base(queue), command, indexes)
 
     def _send(self, puts: Sequence[Put], batch: _Batch, failed: dict[int, BaseException]) -> None:
         commands: list[tuple[str, Command]] = [*batch.commands]
@@ -128,7 +148,7 @@ class PutVerbs(StoreBase):
         stored = self._server.script(
             self.put_script,
             lists,
-            [number, or_none(policy.max_length), or_none(policy.max_bytes), dumps(item.message)],
+            [number, or_none(policy.max_length), or_none(policy.max_bytes), write(item.message)],
         )
         return bool(stored)
 

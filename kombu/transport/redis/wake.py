@@ -22,6 +22,7 @@ from redis import exceptions
 from kombu.transport.redis.bell import Bell
 from kombu.transport.redis.keys import Keyspace
 from kombu.transport.redis.listener import INVALIDATE, Heard
+from kombu.transport.redis.readiness import new_poll
 from kombu.transport.redis.registration import Registration
 from kombu.transport.redis.server import Server
 
@@ -215,7 +216,7 @@ class Waker:
                 node.listener.check()
 
     def _sleep(self, seconds: float) -> None:
-        poll = select.poll()
+        poll = new_poll()
         for descriptor in self.filenos():
             poll.register(descriptor, select.POLLIN)
         for node in self._server.nodes():

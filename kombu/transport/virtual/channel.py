@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from queue import Empty
 from typing import Any, ClassVar
 
@@ -196,11 +197,12 @@ class Channel(
         if self.closed:
             return
         try:
-            for tag in list(self._own):
-                self.basic_cancel(tag)
-            if self._qos is not None:
-                self._qos.restore_unacked_once()
-                self._abandon()
+            with ExitStack() as steps:  # the last first; each is done, whatever the others raise
+                if self._qos is not None:
+                    steps.callback(self._abandon)
+                    steps.callback(self._qos.restore_unacked_once)
+                for tag in reversed(self._own):
+                    steps.callback(self.basic_cancel, tag)
         finally:
             self.closed = True
             if self._cycle is not None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from weakref import WeakMethod, WeakSet, ref
+from typing import NamedTuple
+from weakref import WeakMethod, ref
+
+from amqp.exceptions import ConnectionError as AMQPConnectionError
 
 from kombu.transport.virtual.store import Claim, Store
+from kombu.utils import forking
 from kombu.utils.logfields import log_fields
 from kombu.utils.loggers import get_logger
 
@@ -19,6 +23,40 @@ GATHER_TIME = 0.005
 
 #: Nor for more than this many others.
 GATHER_COUNT = 100
+
+#: A settlement that failed is tried again after growing pauses, no longer than this (seconds).
+LONGEST_PAUSE = 5.0
+
+#: One that the backend refuses though it can be reached is given up after so many tries.
+MOST_TRIES = 5
+
+#: Seconds for which closing waits for settlements that other threads are sending.
+PATIENCE = 5.0
+
+
+class Settlement(NamedTuple):
+    """What leaves in one call of the store.
+
+    Arguments:
+        tries: how often the backend has refused it.
+    """
+
+    acks: list[Claim]
+    releases: list[Claim]
+    rejects: list[Claim]
+    tries: int = 0
+
+    @property
+    def claims(self) -> list[Claim]:
+        return [*self.acks, *self.releases, *self.rejects]
+
+    def apart(self) -> list[Settlement]:
+        """A settlement for each claim, so that one the backend refuses keeps no other."""
+        return [
+            *(Settlement([claim], [], [], self.tries) for claim in self.acks),
+            *(Settlement([], [claim], [], self.tries) for claim in self.releases),
+            *(Settlement([], [], [claim], self.tries) for claim in self.rejects),
+        ]
 
 
 class LeaseKeeper:
@@ -40,14 +78,20 @@ class LeaseKeeper:
         #: Told how many leases were renewed; weak, as nobody must keep the connection.
         self.on_renewed: WeakMethod[Callable[[int], None]] | None = None
         self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
         self._wake = threading.Event()
         self._held: dict[int, tuple[Claim, float]] = {}
         self._acks: list[Claim] = []
         self._oldest = 0.0
+        #: Settlements being sent, by whatever thread.
+        self._leaving = 0
+        self._failed: deque[Settlement] = deque()
+        self._failures = 0
+        self._retry_at = 0.0
         self._renewed = time.monotonic()
         self._thread: threading.Thread | None = None
         self._closed = False
-        _keepers.add(self)
+        forking.register(self)
 
     def hold(self, claims: Iterable[Claim]) -> None:
         """Keep these claims' leases alive until they are settled."""
@@ -58,11 +102,15 @@ class LeaseKeeper:
             if not self._held:
                 self._renewed = now
             self._held.update((id(claim), (claim, now)) for claim in claims)
-            if self._thread is None and not self._closed:
-                self._thread = threading.Thread(
-                    target=_keep, args=(ref(self), self._wake), name="kombu-leases", daemon=True
-                )
-                self._thread.start()
+            self._start()
+
+    def _start(self) -> None:
+        """Have the thread run; called with the lock held."""
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(
+                target=_keep, args=(ref(self), self._wake), name="kombu-leases", daemon=True
+            )
+            self._thread.start()
 
     def ack(self, claims: Sequence[Claim], now: bool) -> None:
         """Settle as done.
@@ -87,37 +135,91 @@ class LeaseKeeper:
     def _gather(self) -> None:
         if self._thread is None:
             with self._lock:
-                if self._thread is None and not self._closed:
-                    self._thread = threading.Thread(
-                        target=_keep, args=(ref(self), self._wake), name="kombu-leases", daemon=True
-                    )
-                    self._thread.start()
+                self._start()
         self._wake.set()
 
     def settle(self, releases: Iterable[Claim] = (), rejects: Iterable[Claim] = ()) -> None:
         """Settle at once, together with the acknowledgements that are waiting.
 
         Raises:
-            a connection or channel error of the transport; nothing is forgotten then, and
-            the leases run out by themselves.
+            a connection or channel error of the transport; it is tried again then, and the
+            leases are kept meanwhile.
         """
         released, rejected = list(releases), list(rejects)
         with self._lock:
             acks, self._acks = self._acks, []
-        if not (acks or released or rejected):
-            return
+            if not (acks or released or rejected):
+                return
+            self._leaving += 1
+        settlement = Settlement(acks, released, rejected)
         try:
-            self.store.settle(acks, released, rejected)
+            self._send(settlement)
         except Exception:
-            with self._lock:
-                self._acks[:0] = acks
+            self._keep_for_later([settlement])
             raise
+        finally:
+            self._left()
+
+    def _send(self, settlement: Settlement) -> None:
+        self.store.settle(settlement.acks, settlement.releases, settlement.rejects)
         with self._lock:
-            for claim in (*acks, *released, *rejected):
+            self._failures = 0
+            for claim in settlement.claims:
                 self._held.pop(id(claim), None)
 
+    def _left(self) -> None:
+        with self._lock:
+            self._leaving -= 1
+            self._arrived.notify_all()
+
+    def _keep_for_later(self, settlements: Iterable[Settlement]) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._failed.extend(settlements)
+            self._failures += 1
+            pause = min(0.1 * 2.0 ** min(self._failures, 10), LONGEST_PAUSE)
+            self._retry_at = time.monotonic() + pause
+            self._start()
+        self._wake.set()
+
+    def _retry(self) -> None:
+        """Try once more what failed; raises if the backend can't be reached."""
+        with self._lock:
+            failed, self._failed = self._failed, deque()
+            self._leaving += 1
+        try:
+            while failed:
+                try:
+                    self._send(failed[0])
+                except AMQPConnectionError:
+                    self._keep_for_later(failed)
+                    raise
+                except Exception as exc:  # noqa: BLE001 - what is refused is not to stop others
+                    self._keep_for_later(self._refused(failed[0], exc))
+                failed.popleft()
+        finally:
+            self._left()
+
+    def _refused(self, settlement: Settlement, exc: Exception) -> list[Settlement]:
+        """What to try next of a settlement that the backend does not take."""
+        claims = settlement.claims
+        if len(claims) > 1:
+            return settlement.apart()
+        if settlement.tries + 1 < MOST_TRIES:
+            return [settlement._replace(tries=settlement.tries + 1)]
+        with self._lock:
+            self._held.pop(id(claims[0]), None)
+        logger.error(
+            "%r can't be settled: it returns when its lease ends: %r", claims[0], exc,
+            extra=log_fields(queue=claims[0].queue, reason="not settled"),
+        )  # fmt: skip
+        return []
+
     def flush(self) -> None:
-        """Settle the acknowledgements that are waiting."""
+        """Settle the acknowledgements that are waiting, and what failed before and is due."""
+        if self._failed and time.monotonic() >= self._retry_at:
+            self._retry()
         if self._acks:
             self.settle()
 
@@ -128,7 +230,8 @@ class LeaseKeeper:
         if lease is None or not self._held or now - self._renewed < lease / 3:
             return
         with self._lock:
-            self._renewed = now
+            # Should it fail: again in a twelfth of the lease.
+            self._renewed = now - lease / 4
             if self.max_hold is not None:
                 for key, (claim, since) in list(self._held.items()):
                     if now - since > self.max_hold:
@@ -140,33 +243,45 @@ class LeaseKeeper:
             claims = [claim for claim, _ in self._held.values()]
         if claims:
             self.store.renew(claims)
+        self._renewed = now
+        if claims:
             tell = None if self.on_renewed is None else self.on_renewed()
             if tell is not None:
                 tell(len(claims))
 
     def tick(self) -> None:
         """What is due: overdue acknowledgements and renewals."""
-        if self._acks and time.monotonic() - self._oldest >= GATHER_TIME:
-            self.flush()
-        self.renew()
+        now = time.monotonic()
+        try:
+            if now >= self._retry_at and (
+                self._failed or (self._acks and now - self._oldest >= GATHER_TIME)
+            ):
+                self.flush()
+        finally:
+            self.renew()
 
     @property
     def idle(self) -> bool:
         """Whether :meth:`tick` has nothing to do."""
-        return not self._acks and not self._held
+        return not (self._acks or self._held or self._failed)
 
     def pause(self) -> float | None:
         """Seconds until :meth:`tick` has something to do; ``None``: until more comes."""
+        due: list[float] = []
         if self._acks:
-            return max(GATHER_TIME - (time.monotonic() - self._oldest), 0.0005)
+            due.append(max(self._oldest + GATHER_TIME, self._retry_at))
+        if self._failed:
+            due.append(self._retry_at)
         if self._held and self.store.lease is not None:
-            return max(self.store.lease / 3 - (time.monotonic() - self._renewed), 0.001)
-        return None
+            due.append(self._renewed + self.store.lease / 3)
+        return max(min(due) - time.monotonic(), 0.0005) if due else None
 
     def close(self) -> None:
         """Settle what is waiting and stop; called before the store is closed."""
         try:
             self.flush()
+            with self._arrived:
+                self._arrived.wait_for(lambda: not self._leaving, PATIENCE)
         finally:
             self._closed = True
             self._wake.set()
@@ -176,6 +291,7 @@ class LeaseKeeper:
         self._closed = True
         with self._lock:
             self._acks.clear()
+            self._failed.clear()
             self._held.clear()
         self._wake.set()
 
@@ -184,26 +300,16 @@ class LeaseKeeper:
         """Whether the thread has to end."""
         return self._closed
 
-    def _after_fork(self) -> None:
+    def after_fork_in_child(self) -> None:
         """In a child: hold nothing, settle nothing; the parent does."""
         self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
         self._wake = threading.Event()
         self._thread = None
         self._held = {}
         self._acks = []
-
-
-#: For the fork hook only: no keeper finds another through it.
-_keepers: WeakSet[LeaseKeeper] = WeakSet()
-
-
-def _forget_all() -> None:
-    for keeper in list(_keepers):
-        keeper._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+        self._failed = deque()
+        self._leaving = 0
 
 
 def _keep(keeper_ref: ref[LeaseKeeper], wake: threading.Event) -> None:
@@ -220,8 +326,6 @@ def _keep(keeper_ref: ref[LeaseKeeper], wake: threading.Event) -> None:
             failures += 1
             logger.warning("could not settle or renew (%d in a row): %r", failures, exc)
         pause = keeper.pause()
-        if failures:
-            pause = max(pause or 0.0, min(0.1 * 2**failures, 5.0))
         del keeper
         wake.wait(30.0 if pause is None else pause)
         wake.clear()

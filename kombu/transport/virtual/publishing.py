@@ -412,12 +412,11 @@ class PublishVerbs:
                 for queue in queues:
                     if queue not in known:
                         known[queue] = self.topology.policy(queue)
-                made = [policies.put_of(queue, message, known[queue], now) for queue in queues]
+                    # What it refuses it refuses for every queue, so before the first is taken.
+                    puts.append(policies.put_of(queue, message, known[queue], now))
+                    origin.append(index)
             except (ChannelError, MessageNacked, ValueError) as exc:
                 failed[index] = exc
-                continue
-            puts.extend(made)
-            origin.extend([index] * len(made))
         if puts:
             try:
                 self._store(puts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cache
 from queue import Empty
 from typing import Any, ClassVar, Literal
@@ -178,27 +179,42 @@ class Transport(base.Transport):
         """Close all channels, delete exclusive queues, and leave the backend."""
         self.unregister_from_event_loop(connection, None)
         self.cycle.close()
-        for channels in (self._avail_channels, self.channels):
-            while channels:
-                channel = channels.pop()
-                try:
-                    channel.close()
-                except LookupError:
-                    logger.debug("channel %r was closed meanwhile", channel)
+        try:
+            with ExitStack() as steps:
+                if self.store is not None:
+                    steps.callback(self._settle_up)
+                for channel in dict.fromkeys((*self._avail_channels, *self.channels)):
+                    steps.callback(self._close_channel, channel)
+        finally:
+            self.channels.clear()
+            self._avail_channels.clear()
+            self._leave_backend()
+
+    @staticmethod
+    def _close_channel(channel: Any) -> None:
+        try:
+            channel.close()
+        except LookupError:
+            logger.debug("channel %r was closed meanwhile", channel)
+
+    def _settle_up(self) -> None:
+        assert self.store is not None
+        for queue in self.topology.owned_by(self):
+            self.store.delete(queue)
+            self.topology.forget_queue(queue)
+        self.dispatcher.release()
+        self.keeper.close()
+
+    def _leave_backend(self) -> None:
         store, self.store = self.store, None
         if store is None:
             return
+        self.keeper.abandon()
+        fanout, self.fanout = self.fanout, None
         try:
-            for queue in self.topology.owned_by(self):
-                store.delete(queue)
-                self.topology.forget_queue(queue)
-            self.dispatcher.release()
-            self.keeper.close()
-        finally:
-            self.keeper.abandon()
-            fanout, self.fanout = self.fanout, None
             if fanout is not None:
                 fanout.close()
+        finally:
             store.close()
 
     @property

@@ -110,15 +110,22 @@ class ZookeeperStore(Store):
 
     def put(self, puts: Sequence[Put]) -> None:
         data = [dumps(put.message).encode() for put in puts]
-        for put, text in zip(puts, data, strict=True):
-            if len(text) > LARGEST_MESSAGE:
-                raise message_too_large(len(text), put.queue, LARGEST_MESSAGE, "ZooKeeper")
+        failed: dict[int, BaseException] = {
+            index: message_too_large(len(text), puts[index].queue, LARGEST_MESSAGE, "ZooKeeper")
+            for index, text in enumerate(data)
+            if len(text) > LARGEST_MESSAGE
+        }
+        if failed and len(puts) == 1:
+            raise failed[0]
         with ERRORS.mapped(f"put {len(puts)} message(s)"):
             # One session's requests are carried out in order, so that they needn't be waited
             # for one by one.
-            pending = [self._create(put, text) for put, text in zip(puts, data, strict=True)]
-            failed: dict[int, BaseException] = {}
-            for index, result in enumerate(pending):
+            pending = {
+                index: self._create(put, data[index])
+                for index, put in enumerate(puts)
+                if index not in failed
+            }
+            for index, result in pending.items():
                 try:
                     self._finish(puts[index], data[index], result)
                 except KazooException as exc:

@@ -26,7 +26,7 @@ def proxy(servers: Servers) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def connect(servers: Servers) -> Iterator[Callable[..., Any]]:
+def connect(servers: Servers, proxy: FaultProxy) -> Iterator[Callable[..., Any]]:
     name = f"fanout_{uuid4().hex[:8]}"
     opened: list[Any] = []
 

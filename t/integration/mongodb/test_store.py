@@ -58,10 +58,8 @@ class TestMongoStore(StoreContract):
         [
             ({"queue": "q"}, DELIVERY_ORDER, "queue_1_priority_1__id_1"),  # claim, by priority
             ({"queue": {"$in": ["q", "r"]}}, None, "queue_1_priority_1__id_1"),  # look
-            ({"held.receipt": "r"}, None, "held.receipt_1"),  # what of a claim is ours
             ({"held.until": {"$lte": 5.0}}, None, "held.until_1"),  # sweep
             ({"held.until": {"$gt": 5.0}}, [("held.until", 1)], "held.until_1"),  # the next one
-            ({"held.delayed": "q"}, None, "held.delayed_1"),  # delete a queue
         ],
     )
     def test_an_index_serves(

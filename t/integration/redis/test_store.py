@@ -43,6 +43,13 @@ class TestRedisStore(StoreContract):
             pytest.skip("one list has no priorities")
         super().test_higher_priority_first_then_age(store, queue)
 
+    def test_a_batch_keeps_its_order_within_a_step(self, store: Any, queue: str) -> None:
+        store.declare(QueueSpec(queue))
+        # 0 to 2 are one step of four; the large one does not fit into a command with others.
+        texts = ["a", "b", "c" * 150_000, "d", "e", "f"]
+        store.put([Put(queue, envelope(text), at % 3) for at, text in enumerate(texts)])
+        assert bodies(store.claim([queue], 6)) == texts
+
     def test_a_dead_owners_messages_return_in_order(
         self, open_store: OpenStore, queue: str
     ) -> None:

@@ -166,6 +166,12 @@ class TestDescriptors:
             hub.add_reader(end, print)
         assert number not in hub.readers
 
+    @pytest.mark.parametrize("thing", [None, "x", object()])
+    def test_what_is_no_descriptor(self, hub, thing):
+        with pytest.raises(TypeError):
+            hub.poller.register(thing, eventio.READ)
+        assert hub.poller.unregister(thing) is None
+
     def test_remove_of_something_unknown_is_no_error(self, hub):
         hub.remove(9999)
         hub.remove_reader(9999)

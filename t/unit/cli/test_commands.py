@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import socket
+
 import pytest
 
 from kombu import Connection, Queue
@@ -77,6 +80,13 @@ def test_publishing_where_nobody_listens_fails(kombu_call) -> None:
     assert (code, rows) == (0, [{"published": 1, "returned": 0}])
 
 
+def test_what_to_declare_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "memory://localhost/undeclared"
+    assert main(["declare", url, "other", "-x", "events", "--type", "topic", "-k", "a.#"]) == 0
+    assert main(["publish", url, "b.c", "1", "-x", "events"]) == 1
+    assert "kombu declare URL QUEUE -x events -k b.c" in capsys.readouterr().err
+
+
 def test_dead_letters_go_back(kombu_call, folder) -> None:
     kombu_call(
         "declare", "tasks",
@@ -110,6 +120,43 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     assert "NO_SUCH_BROKER" in capsys.readouterr().err
     assert main(["queues", "localhost"]) == 2
     assert main(["publish", "memory://", "q", "1", "-o", "strict"]) == 2
+
+
+def test_usage_is_that_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "publish" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["declare", "memory://", "q", "--dead-letter", "x"])
+    told = capsys.readouterr().err
+    assert "[-a NAME=VALUE]" in told
+    assert "unrecognized arguments: --dead-letter" in told
+    with pytest.raises(SystemExit):
+        main(["publish", "memory://"])
+    assert "required: QUEUE\n" in capsys.readouterr().err
+
+
+def test_a_dash_is_standard_input(kombu_call, folder, monkeypatch) -> None:
+    kombu_call("declare", "tasks")
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"id": 1}\ntext\n'))
+    assert kombu_call("publish", "tasks", "-") == (0, [{"published": 2, "returned": 0}])
+    _, got = kombu_call("consume", "tasks", "-n", "2")
+    assert [each["body"] for each in got] == [{"id": 1}, "text"]
+
+
+def test_an_empty_queue_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["declare", "memory://localhost/empty", "tasks"]) == 0
+    assert main(["consume", "memory://localhost/empty", "tasks", "--wait", "0.05"]) == 3
+    assert "no message in queue 'tasks'" in capsys.readouterr().err
+
+
+def test_failures_name_the_address(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        assert main(["queues", f"amqp://joe:hidden-pw@127.0.0.1:{port}//", "tasks"]) == 1
+    told = capsys.readouterr().err
+    assert f"nothing listens at 127.0.0.1:{port}" in told
+    assert "hidden-pw" not in told
 
 
 def test_a_url_from_the_environment(monkeypatch, capsys) -> None:

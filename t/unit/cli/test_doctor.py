@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 
 import pytest
 
 from kombu.cli import main
-from kombu.cli.diagnosis import Target, diagnose
+from kombu.cli.diagnosis import diagnose
+from kombu.cli.target import Target
 
 
 def examine(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict]:
@@ -108,6 +110,68 @@ def test_a_refused_login(scheme: str, text: str) -> None:
     found = diagnose(ConnectionError(text), target)
     assert found.kind == "wrong-password"
     assert "'joe'" in found.cause
+
+
+@pytest.mark.parametrize(
+    ("scheme", "text"),
+    [
+        ("amqp", "(530) NOT_ALLOWED - access to vhost 'app' refused for user 'joe'"),
+        ("amqp", "(403) ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'joe'"),
+        ("redis", "NOPERM this user has no permissions to run the 'evalsha' command"),
+    ],
+)
+def test_a_user_without_the_right(scheme: str, text: str) -> None:
+    found = diagnose(ConnectionError(text), Target(scheme, "h", 1, "/", "joe", False))
+    assert found.kind == "no-permission"
+    assert "'joe'" in found.cause
+    assert text in found.cause
+
+
+def test_what_else_is_refused_is_no_dead_port() -> None:
+    text = "(403) ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use"
+    assert diagnose(ConnectionError(text), TARGET).kind == "unknown"
+
+
+@pytest.mark.parametrize(("host", "advised"), [("broker.example", True), ("127.0.0.1", False)])
+def test_guest_is_let_in_from_its_own_machine(host: str, advised: bool) -> None:
+    found = diagnose(
+        ConnectionError("invalid username-password"),
+        Target("amqp", host, 5672, "/", "guest", False),
+    )
+    assert ("own machine" in found.mend) is advised
+
+
+def test_each_address_of_a_failover_url(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as one, socket.socket() as two:
+        for each in (one, two):
+            each.bind(("127.0.0.1", 0))
+        ports = [each.getsockname()[1] for each in (one, two)]
+        url = ";".join(f"amqp://joe:hidden-pw@127.0.0.1:{port}//" for port in ports)
+        code, report = examine(capsys, url)
+        assert main(["doctor", url]) == 1
+    assert (code, report["ok"]) == (1, False)
+    assert [each["failed"]["kind"] for each in report["addresses"]] == ["dead-port"] * 2
+    for port, each in zip(ports, report["addresses"], strict=True):
+        assert str(port) in each["failed"]["cause"]
+    screen = capsys.readouterr().out
+    assert "address 2 of 2" in screen
+    assert "hidden-pw" not in screen + json.dumps(report)
+
+
+def test_a_missing_client_library(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pymongo", None)
+    for module in [name for name in sys.modules if name.startswith("kombu.transport.mongodb")]:
+        monkeypatch.delitem(sys.modules, module)
+    code, report = examine(capsys, "mongodb://joe:hidden-pw@localhost/")
+    assert (code, report["failed"]["step"]) == (1, "client library")
+    assert "pip install 'kombu[mongodb]'" in report["failed"]["mend"]
+
+
+def test_a_heartbeat_that_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
+    _, report = examine(capsys, "amqp://localhost//?heartbeat=often")
+    assert "heartbeat" in report["failed"]["cause"]
 
 
 def test_no_credentials_for_google() -> None:

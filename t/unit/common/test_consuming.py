@@ -154,3 +154,14 @@ class TestInsurance:
         assert channels[0] is not channels[1]
         assert revived == [channels[1]]
         assert len(heard) == 1
+
+
+def test_collecting_replies_leaves_the_queue_and_what_was_not_asked_for() -> None:
+    with Connection("memory://") as connection:
+        channel = connection.default_channel
+        queue = Queue("replies")
+        queue(channel).declare()
+        for number in range(3):
+            connection.Producer().publish(number, routing_key="replies")
+        assert list(collect_replies(connection, channel, queue, limit=2, timeout=1)) == [0, 1]
+        assert queue(channel).get(no_ack=True).payload == 2

@@ -2,15 +2,25 @@ from __future__ import annotations
 
 import time
 from threading import Event, Thread
+from typing import Any
 
 import pytest
-from amqp.exceptions import RecoverableConnectionError
+from amqp.exceptions import (
+    AccessRefused,
+    ChannelError,
+    ConnectionForced,
+    MessageNacked,
+    NotAllowed,
+    NotFound,
+    RecoverableConnectionError,
+    ResourceLocked,
+)
 
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.transport.base import Transport
 
-from .scripted import Refused, Script, Unreachable
+from .scripted import Refused, Script, ScriptedTransport, Unreachable
 
 QUICK = {"interval_start": 0.01, "interval_step": 0.01, "interval_max": 0.02}
 
@@ -49,7 +59,7 @@ def test_errback_and_callback() -> None:
     )
     assert result is connection
     assert seconds == [0.01, 0.02]
-    assert len(calls) >= 2
+    assert len(calls) == 2
 
 
 def test_callback_may_end_it() -> None:
@@ -237,6 +247,67 @@ def test_library_errors() -> None:
             raise error
     with pytest.raises(KeyError), connection._reraise_as_library_errors():
         raise KeyError("yours")
+
+
+#: Errors, and as what ensure() lets them out on a transport: as they are or as OperationalError.
+AS_IT_IS = "as it is"
+REPORTED = [
+    ("amqp://", NotFound, AS_IT_IS),
+    ("amqp://", AccessRefused, AS_IT_IS),
+    ("amqp://", ChannelError, AS_IT_IS),
+    ("amqp://", NotAllowed, AS_IT_IS),
+    ("amqp://", ResourceLocked, "OperationalError"),
+    ("amqp://", MessageNacked, "OperationalError"),
+    ("amqp://", ConnectionForced, "OperationalError"),
+    ("amqp://", OSError, "OperationalError"),
+    ("memory://", NotFound, "OperationalError"),
+    ("memory://", NotAllowed, "OperationalError"),
+    ("memory://", ConnectionForced, "OperationalError"),
+    ("memory://", OSError, AS_IT_IS),
+    ("explicit://", Unreachable, "OperationalError"),
+    ("explicit://", Refused, "OperationalError"),
+    ("explicit://", ConnectionForced, AS_IT_IS),
+    ("explicit://", ResourceLocked, AS_IT_IS),
+    ("explicit://", NotFound, AS_IT_IS),
+    ("plain://", Unreachable, "OperationalError"),
+    ("plain://", Refused, "OperationalError"),
+    ("plain://", NotFound, AS_IT_IS),
+    ("plain://", ConnectionForced, AS_IT_IS),
+]
+
+
+class Plain(Transport):
+    connection_errors = (Unreachable,)
+    channel_errors = (Refused,)
+
+
+@pytest.mark.parametrize(("url", "error", "seen"), REPORTED)
+def test_which_errors_ensure_reports_as_operational(
+    url: str, error: type[Exception], seen: str
+) -> None:
+    transport = {"explicit://": ScriptedTransport, "plain://": Plain}.get(url)
+    connection = Connection("h", transport=transport) if transport else Connection(url)
+
+    def fail() -> None:
+        raise error("no")
+
+    with pytest.raises(Exception, match="no") as caught:
+        connection.ensure(None, fail, max_retries=0)()
+    assert type(caught.value) is (error if seen == AS_IT_IS else OperationalError)
+
+
+def test_a_transport_of_nobodys_may_lack_the_recoverable_errors() -> None:
+    class Foreign:
+        can_parse_url = False
+        connection_errors = (Unreachable,)
+        channel_errors = (Refused,)
+
+        def __init__(self, client: Any) -> None:
+            pass
+
+    connection = Connection("h", transport=Foreign)
+    assert connection.recoverable_connection_errors == (Unreachable, Refused)
+    assert connection.recoverable_channel_errors == ()
 
 
 def test_errors_of_a_transport_that_names_only_its_own() -> None:

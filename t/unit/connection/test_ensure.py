@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from kombu import Connection
 from kombu.exceptions import OperationalError
+from kombu.transport.base import Transport
 
-from .scripted import Refused, Script, Unreachable
+from .scripted import Refused, Script, ScriptedChannel, Unreachable
 
 QUICK = {"interval_start": 0.01, "interval_step": 0.01, "interval_max": 0.02}
 
@@ -117,6 +119,30 @@ def test_a_refusal_that_closed_the_channel_brings_a_new_one() -> None:
     assert connection.ensure(client, publish, **QUICK)() == "done"
     assert not client.channel.closed
     assert len(script.hosts) == 1
+
+
+@pytest.mark.parametrize("retries", [1, 5, None])
+def test_a_refusal_that_nobody_called_recoverable_is_tried_once_more(retries: int | None) -> None:
+    class Plain(Transport):
+        connection_errors = (Unreachable,)
+        channel_errors = (Refused,)
+
+        def establish_connection(self) -> Any:
+            return object()
+
+        def create_channel(self, connection: Any) -> Any:
+            return ScriptedChannel(connection)
+
+        def close_connection(self, connection: Any) -> None:
+            pass
+
+    connection = Connection("h", transport=Plain)
+    client = Client(connection)
+    task = Task(*(Refused(str(number)) for number in range(9)))
+    with pytest.raises(OperationalError):
+        connection.ensure(client, task, max_retries=retries, **QUICK)()
+    assert len(task.calls) == 2
+    assert client.revived == [connection.default_channel]
 
 
 def test_goes_on_to_the_alternate() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from kombu import Connection
 from kombu.pools import ProducerPool
+from kombu.utils import forking
 
 from .scripted import Script
 
@@ -77,3 +78,20 @@ def test_producers_of_a_child_have_connections_of_their_own() -> None:
             return own.connection is not connection
 
     assert in_child(child)
+
+
+def test_one_that_can_not_let_go_keeps_no_other() -> None:
+    let_go: list[object] = []
+
+    class Holder:
+        def after_fork_in_child(self) -> None:
+            let_go.append(self)
+
+    class Broken:
+        def after_fork_in_child(self) -> None:
+            raise OSError("gone")
+
+    holders = [each() for _ in range(4) for each in (Holder, Broken)]
+    for holder in holders:
+        forking.register(holder)
+    assert in_child(lambda: len(let_go) == 4)

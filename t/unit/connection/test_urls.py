@@ -180,6 +180,35 @@ def test_equal_connections_share_pools_and_others_do_not() -> None:
 
     assert key("memory://u:p@h/v") == key("memory://u:p@h/v")
     assert key("memory://u:p@h/v") != key("memory://u:q@h/v")
+    assert key("memory://h", heartbeat=4) == key("memory://h")
     assert key("memory://h", ssl=True) != key("memory://h")
     assert key("memory://h") != key("memory://h;memory://i")
     assert "hunter2" not in repr(key("memory://u:hunter2@h/v;memory://u:hunter2@i"))
+
+
+def test_alternates_come_before_a_sequence_of_hosts_and_after_a_text_of_them() -> None:
+    listed = Connection(["memory://a", "memory://b"], alternates=["memory://c"])
+    assert listed.hostname == "c"
+    assert listed.alt == ["memory://c", "memory://a", "memory://b"]
+    written = Connection("memory://a;memory://b", alternates=["memory://c"])
+    assert written.hostname == "a"
+    assert written.alt == ["memory://a", "memory://b", "memory://c"]
+
+
+def test_info_says_that_amqps_is_encrypted_before_it_is_connected() -> None:
+    assert Connection("amqps://h").info()["ssl"] is True
+    assert Connection("amqps://h", ssl={"ca_certs": "x"}).info()["ssl"] == {"ca_certs": "x"}
+    assert Connection("amqp://h").info()["ssl"] is False
+
+
+def test_info_shows_the_prefix_and_the_query_of_a_host() -> None:
+    def shown(*args: str, **kwargs: str) -> object:
+        return Connection(*args, **kwargs).info()["hostname"]  # type: ignore[arg-type]
+
+    assert shown("h", uri_prefix="zz") == "zz+h"
+    assert shown(uri_prefix="zz") == "zz+localhost"
+    url = "memory+socket:///run/a.sock?virtual_host=2"
+    assert shown(url) == Connection(url).clone().info()["hostname"] == url
+    secrets = "memory+socket://u:hunter2@/s?db=2&password=hunter2&sig=hunter2"
+    assert shown(secrets) == "memory+socket://u:**@/s?db=2&password=**&sig=**"
+    assert "hunter2" not in str(shown("memory+socket:///s?other=redis%3A//u%3Ahunter2%40h&db=2"))

@@ -60,8 +60,15 @@ class TestDescription:
     def test_delivery_mode_by_name(self):
         assert Exchange("x", delivery_mode="transient").delivery_mode == 1
         assert maybe_delivery_mode(None) == 2
+
+    @pytest.mark.parametrize("mode", ["lasting", "1", "", 0, 7])
+    def test_a_delivery_mode_that_is_none_is_kept(self, mode):
+        exchange = Exchange("x", delivery_mode=mode)
+        assert exchange.delivery_mode == exchange.as_dict()["delivery_mode"] == mode
+
+    def test_a_delivery_mode_that_is_none_is_refused_when_it_is_needed(self):
         with pytest.raises(KeyError, match="lasting"):
-            Exchange("x", delivery_mode="lasting")
+            Exchange("x", delivery_mode="lasting", channel=RecordingChannel()).Message(b"b")
 
 
 class TestBindingToAChannel:

@@ -4,7 +4,12 @@ import errno
 from typing import Any
 
 import pytest
-from amqp.exceptions import ChannelError, ConnectionError, RecoverableConnectionError
+from amqp.exceptions import (
+    ChannelError,
+    ConnectionError,
+    RecoverableChannelError,
+    RecoverableConnectionError,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,6 +80,12 @@ class TestDerived:
             connection_errors = (ConnectionError, Lost)
 
         assert Theirs.recoverable_connection_errors == (RecoverableConnectionError, Lost)
+
+        class Both(Theirs):
+            channel_errors = (ChannelError, Refused)
+
+        assert Both.recoverable_connection_errors == (RecoverableConnectionError, Lost, Refused)
+        assert Both.recoverable_channel_errors == (RecoverableChannelError,)
 
         class Explicit(Theirs):
             recoverable_connection_errors = (Hopeless,)

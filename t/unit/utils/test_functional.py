@@ -114,13 +114,46 @@ def test_errback_says_how_long_to_wait(naps):
 def test_callback_is_called_while_waiting_and_may_end_it(naps):
     calls = []
     retry_over_time(Flaky(1), KeyError, callback=lambda: calls.append(len(naps)), interval_start=3)
-    assert calls == [0, 1, 2, 3]
+    assert calls == [0, 0, 1, 2]
 
     def stop():
         raise OSError("asked to stop")
 
     with pytest.raises(OSError, match="asked to stop"):
         retry_over_time(Flaky(1), KeyError, callback=stop)
+
+
+@pytest.mark.parametrize(
+    ("intervals", "seen"),
+    [
+        ((1, 1, 2), "fail back err back fail back err back back fail back err back back fail"),
+        ((0, 0, 0), "fail back err fail back err fail back err fail"),
+        ((1.5, 0, 2), "fail back err back fail back err back fail back err back fail"),
+    ],
+)
+def test_when_callback_and_errback_are_called(naps, intervals, seen):
+    calls = []
+
+    def fail():
+        calls.append("fail")
+        raise KeyError
+
+    def errback(exc, waits, retries):
+        calls.append("err")
+        return next(waits)
+
+    with pytest.raises(KeyError):
+        retry_over_time(
+            fail,
+            KeyError,
+            None,
+            None,
+            errback,
+            3,
+            *intervals,
+            callback=lambda: calls.append("back"),
+        )
+    assert " ".join(calls) == seen
 
 
 @pytest.mark.parametrize(("timeout", "calls"), [(1, 2), (3.5, 3), (10, 4)])

@@ -348,6 +348,8 @@ def test_file_descriptors():
         assert maybe_fileno(no_file) is None
     with pytest.raises(AttributeError):
         fileno("a")
+    with pytest.raises(ValueError, match="None"):
+        fileno(None)
 
 
 def test_nested_contexts_leave_in_reverse():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
+
+from amqp.exceptions import ChannelError
 
 from kombu import Connection
 from kombu.transport import memory, virtual
@@ -23,6 +26,11 @@ class LeasedStore(MemoryStore):
         self.renewed = threading.Event()
         self.settled_event = threading.Event()
         self.failing: BaseException | None = None
+        #: Queues none of whose messages can be settled.
+        self.refused: set[str] = set()
+        #: When renewals were asked for, and how many of them are to fail yet.
+        self.renewals: list[float] = []
+        self.renewals_to_fail = 0
 
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
         self.claims_asked.append((tuple(queues), limit))
@@ -36,11 +44,17 @@ class LeasedStore(MemoryStore):
     ) -> None:
         if self.failing is not None:
             raise self.failing
+        if any(claim.queue in self.refused for claim in (*acks, *releases, *rejects)):
+            raise ChannelError("refused")
         self.settled.append((len(acks), len(releases), len(rejects)))
         super().settle(acks, releases, rejects)
         self.settled_event.set()
 
     def renew(self, claims: Sequence[Claim]) -> None:
+        self.renewals.append(time.monotonic())
+        if self.renewals_to_fail:
+            self.renewals_to_fail -= 1
+            raise ChannelError("not now")
         self.renewed.set()
 
 
