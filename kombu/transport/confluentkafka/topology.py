@@ -23,14 +23,30 @@ from kombu.utils.loggers import get_logger
 
 logger = get_logger(__name__)
 
-#: Seconds for which what was read counts as new where nothing hangs on it.
+#: Seconds after which a publisher asks for the topic's end again. What other processes write
+#: mostly is here sooner, as the consumer goes on to fetch; what this one wrote, at once.
 FRESH = 0.2
 
 Row = tuple[str, str, str]
 
 
+class _Writes:
+    """When this process last wrote, by whichever connection: all of them then read anew."""
+
+    def __init__(self) -> None:
+        self.last = float("-inf")
+        self._lock = threading.Lock()
+
+    def note(self) -> None:
+        with self._lock:  # never backwards
+            self.last = time.monotonic()
+
+
+_writes = _Writes()
+
+
 class TopologyLog:
-    """Reads and writes the topic; each look asks for its end first, so that it misses nothing.
+    """Reads and writes the topic; who changes it asks for its end first, and misses nothing.
 
     Arguments:
         topic: its name.
@@ -52,33 +68,47 @@ class TopologyLog:
     # ---- reading
 
     def refresh(self, max_age: float = 0.0) -> None:
-        """Read on, unless that was done less than ``max_age`` seconds ago."""
+        """Read to the end; if that was done in the last ``max_age`` seconds, what has come."""
         with self._lock:
-            if time.monotonic() - self._read_at >= max_age:
+            begun = time.monotonic()
+            known = self._consumer is not None and self._read_at > _writes.last
+            if known and begun - self._read_at < max_age:
+                while self._take(0):
+                    pass
+            else:
                 self._read()
+                self._read_at = begun
+
+    def expire(self) -> None:
+        """Read to the end the next time."""
+        with self._lock:
+            self._read_at = float("-inf")
 
     def _read(self) -> None:
-        consumer = self._consumer
-        if consumer is None:
+        if self._consumer is None:
             self.clients.make(self.topic, **{"cleanup.policy": "compact"})
-            consumer = self._consumer = self.clients.consumer(INSPECTOR)
-            consumer.assign([TopicPartition(self.topic, 0, OFFSET_BEGINNING)])
+            self._consumer = self.clients.consumer(INSPECTOR)
+            self._consumer.assign([TopicPartition(self.topic, 0, OFFSET_BEGINNING)])
         end = self.clients.end(self.topic, 0)[1]
         deadline = time.monotonic() + self.clients.timeout
         while self._position < end:
-            message = consumer.poll(0.1)
-            if message is None:
-                if time.monotonic() > deadline:
-                    late = KafkaException(KafkaError(KafkaError._TIMED_OUT))
-                    raise ERRORS.translate(late, f"read topic {self.topic!r}")
-                continue
-            error, offset = message.error(), message.offset() or 0
-            if error is None:
-                self._position = offset + 1
-                self._apply(message.key(), message.value())
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self._position = max(self._position, offset)
-        self._read_at = time.monotonic()
+            if not self._take(0.1) and time.monotonic() > deadline:
+                late = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+                raise ERRORS.translate(late, f"read topic {self.topic!r}")
+
+    def _take(self, timeout: float) -> bool:
+        """One record; whether there was something."""
+        assert self._consumer is not None
+        message = self._consumer.poll(timeout)
+        if message is None:
+            return False
+        error, offset = message.error(), message.offset() or 0
+        if error is None:
+            self._position = offset + 1
+            self._apply(message.key(), message.value())
+        elif error.code() == KafkaError._PARTITION_EOF:
+            self._position = max(self._position, offset)
+        return True
 
     def _apply(self, key: bytes | None, value: bytes | None) -> None:
         try:
@@ -100,9 +130,9 @@ class TopologyLog:
                 rows.pop(row, None)
             self._lists.pop(exchange, None)
 
-    def rows(self, exchange: str) -> list[Row]:
+    def rows(self, exchange: str, max_age: float = 0.0) -> list[Row]:
         """Bindings of an exchange, the same list as long as they are the same."""
-        self.refresh()
+        self.refresh(max_age)
         with self._lock:
             if exchange not in self._lists:
                 self._lists[exchange] = list(self._rows.get(exchange, ()))
@@ -135,7 +165,7 @@ class TopologyLog:
         # A broker that made the topic by itself may have given it more partitions.
         records = [Outgoing(self.topic, stored, dumps(list(key)).encode(), 0) for key in keys]
         failed = self.sender.send(records)
-        self._read_at = float("-inf")
+        _writes.note()
         if failed:
             raise next(iter(failed.values()))
 
@@ -174,7 +204,11 @@ class KafkaTopology(TopologyStore):
             log.write(None, ("binding", exchange, routing_key, pattern, queue))
 
     def bindings(self, exchange: str) -> Sequence[tuple[str, str, str]]:
-        return self._connect().rows(exchange)
+        return self._connect().rows(exchange, FRESH)
+
+    def refresh(self) -> bool:
+        self._connect().expire()
+        return True
 
     def exchange_type(self, exchange: str) -> str | None:
         return self._connect().type_of(exchange)
