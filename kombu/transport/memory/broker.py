@@ -176,7 +176,8 @@ class MemoryBroker:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.lock = threading.Lock()
+        # Reentrant: where memory is collected, a finalizer may close another connection.
+        self.lock = threading.RLock()
         self.queues: dict[str, MemoryQueue] = {}
         self.topology = Topology(vhost=name)
         self.due: list[tuple[float, int, Item]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import warnings
@@ -308,3 +309,28 @@ def test_clearing_the_queues_of_the_class_drops_what_waits() -> None:
         assert queue.qsize() == 0
         queue.put("new")
         assert queue.get(timeout=1).payload == "new"
+
+
+def test_a_finalizer_closes_a_connection_in_the_midst_of_another_ones_call() -> None:
+    class Owner:
+        """Closes its connection when it is collected, as pools of applications do."""
+
+        def __init__(self) -> None:
+            self.connection = Connection("memory://finalized")
+            self.queue = self.connection.SimpleQueue("q")
+            self.itself = self
+
+        def __del__(self) -> None:
+            self.connection.release()
+
+    def collected() -> None:
+        broker = Connection("memory://finalized").transport.broker
+        Owner()
+        with broker.lock:
+            gc.collect()
+
+    thread = threading.Thread(target=collected, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    memory.reset("finalized")
