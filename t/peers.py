@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import venv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -40,6 +42,15 @@ def _install(folder: Path, *requirements: str) -> None:
     subprocess.run([*command, *requirements], check=True, timeout=900)
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process at a time makes venvs: workers of one test run share them."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _venv(name: str) -> Path:
     folder = CACHE / name
     if not (folder / "bin").exists():
@@ -67,19 +78,21 @@ def published_python(*needed: str) -> str:
     """
     if given := os.environ.get("KOMBU_PUBLISHED_PYTHON"):
         return given
-    folder = _venv("published-5.7")
-    if not (folder / ".complete").exists():
-        _install(folder, PUBLISHED, *CLIENTS)
-        (folder / ".complete").touch()
-    _add(folder, needed)
+    with _alone():
+        folder = _venv("published-5.7")
+        if not (folder / ".complete").exists():
+            _install(folder, PUBLISHED, *CLIENTS)
+            (folder / ".complete").touch()
+        _add(folder, needed)
     return _python(folder)
 
 
 @cache
 def our_python(*needed: str) -> str:
     """The interpreter of a venv like it that holds this checkout, installed as users do."""
-    folder = _ours()
-    _add(folder, needed)
+    with _alone():
+        folder = _ours()
+        _add(folder, needed)
     return _python(folder)
 
 
