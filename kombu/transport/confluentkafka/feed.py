@@ -2,7 +2,8 @@
 
 A thread of its own polls the client, so that the group goes on, and takes part in rebalances,
 however long an application works on a message. The membership is the lease: a process that
-dies is left out of the group after ``session.timeout.ms``.
+dies is left out of the group after ``session.timeout.ms``. No other thread calls the client:
+its calls wait for each other, and a poll's callbacks wait for the lock of this membership.
 
 A rebalance stops deliveries. Before partitions are given up, what is acknowledged is
 committed. Partitions that come back to this member go on where they were, with what is held
@@ -77,7 +78,8 @@ class Feed:
         self._used = time.monotonic()
         self._turn = 0
         self._committing = False
-        self._dirty = False
+        #: Where to read on, past what was purged.
+        self._skips: list[TopicPartition] = []
         self._sent: dict[tuple[str, int], Commit] = {}
         self._consumer: Consumer = host.clients.consumer(
             group, error_cb=self._on_error, on_commit=self._on_commit
@@ -157,7 +159,12 @@ class Feed:
                 self._closing = True
                 return
             self._balance()
-        self.commit()
+            skips, self._skips = self._skips, []
+            skips = [each for each in skips if (each.topic, each.partition) in self._partitions]
+        for each in skips:
+            with suppress(KafkaException):  # what comes of them is left out all the same
+                self._consumer.seek(each)
+        self._commit()
 
     def _next_due(self) -> float:
         """Seconds until a delayed message is ready; one that is now is told of."""
@@ -304,31 +311,27 @@ class Feed:
             for key, commit in self._sent.items()
         ]
 
-    def commit(self) -> None:
+    def _commit(self) -> None:
         """Send what is due, without waiting; one commit at a time, the next takes the rest."""
         with self._changed:
-            if not self._settled or self._closing or self.closed:
-                return
-            if self._committing:
-                self._dirty = True
+            if not self._settled or self._closing or self.closed or self._committing:
                 return
             offsets = self._offsets()
-            if not offsets:
-                return
-            with suppress(KafkaException):  # tried again at the next housekeeping
+            self._committing = bool(offsets)
+        if offsets:
+            try:
                 self._consumer.commit(offsets=offsets, asynchronous=True)
-                self._committing = True
+            except KafkaException as exc:  # tried again at the next housekeeping
+                logger.debug("queue %r: not committed: %s", self.queue, exc)
+                self._committing = False
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         with self._changed:
             self._committing = False
-            dirty, self._dirty = self._dirty, False
         if error is None:
             self._note_committed(partitions)
         elif error.code() != KafkaError._NO_OFFSET:
             logger.warning("queue %r: not committed, will be again: %s", self.queue, error)
-        if dirty:
-            self.commit()
 
     def _note_committed(self, partitions: Iterable[TopicPartition]) -> None:
         with self._changed:
@@ -404,7 +407,6 @@ class Feed:
                 holding.partition.ack(holding)
             for holding in releases:
                 released |= holding.partition.release(holding)
-        self.commit()
         if released:
             self.host.news()
 
@@ -434,7 +436,5 @@ class Feed:
                 unread = not partition.reached(end)
                 count += partition.purge(end, time.time())
                 if unread:
-                    with ERRORS.mapped(f"purge queue {self.queue!r}"):
-                        self._consumer.seek(TopicPartition(topic, number, end))
-        self.commit()
+                    self._skips.append(TopicPartition(topic, number, end))
         return count
