@@ -120,4 +120,8 @@ class Mapped(AbstractContextManager[None]):
         if exc is None or isinstance(exc, (AMQPConnectionError, AMQPChannelError)):
             return
         if isinstance(exc, self._table.errors):
-            raise self._table.translate(exc, self._doing) from exc
+            raise self.translated(exc) from exc
+
+    def translated(self, exc: BaseException) -> Exception:
+        """Hook: the library's exception for one of the table's, where text tells more of it."""
+        return self._table.translate(exc, self._doing)

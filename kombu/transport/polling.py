@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 #: Receives up to ``limit`` messages of ``queue``, waiting up to ``wait`` seconds for the first.
 Receive = Callable[[str, int, int], list[Claim]]
 MOST_POLLS = 16
-SHORTEST_PAUSE = 0.001
 #: Seconds between two polls of a queue whose requests are refused for their number.
 LONGEST_BACKOFF = 20.0
 #: Seconds; an empty answer that comes sooner was no long poll: the queue is not there.
@@ -96,8 +95,10 @@ class LongPolls:
     def forget(self, queue: str) -> None:
         """The queue was deleted, and its messages with it."""
         with self._condition:
-            self._arrived.pop(queue, None)
-            self._empty_at.pop(queue, None)
+            for known in (self._arrived, self._empty_at, self._throttled, self._pauses):
+                known.pop(queue, None)
+            self._found_empty.discard(queue)
+            self._polling.discard(queue)  # what a poll under way brings is nobody's any more
 
     def take_stale(self) -> list[Claim]:
         """Messages nobody claimed in time: they must be given back."""
@@ -178,23 +179,32 @@ class LongPolls:
         except Exception as exc:  # noqa: BLE001 - handed on to the thread that waits
             error = exc
         with self._condition:
-            late = self._closed
+            late = self._closed or queue not in self._polling
             self._polling.discard(queue)
-            now = time.monotonic()
-            if claims and not late:
-                self._arrived.setdefault(queue, deque()).extend((now, each) for each in claims)
-                self._found_empty.discard(queue)
+            if late:
+                self._throttled.pop(queue, None)
+                self._pauses.pop(queue, None)
             else:
-                self._found_empty.add(queue)
-            if len(claims) < limit:
-                self._empty_at[queue] = now
-            if error is not None:
+                self._note(queue, claims, limit)
+            if late and isinstance(error, ChannelError):
+                logger.debug("polling queue %r, which is gone: %s", queue, error)
+            elif error is not None:
                 self._error = error
             self._condition.notify_all()
         if late and claims:
             self.give_back(claims)
         elif claims or error is not None:
             self._ring()
+
+    def _note(self, queue: str, claims: list[Claim], limit: int) -> None:
+        now = time.monotonic()
+        if claims:
+            self._arrived.setdefault(queue, deque()).extend((now, each) for each in claims)
+            self._found_empty.discard(queue)
+        else:
+            self._found_empty.add(queue)
+        if len(claims) < limit:
+            self._empty_at[queue] = now
 
     def _pause(self, queue: str) -> None:
         """Keep the queue's poll busy, as it did not wait itself."""
@@ -346,6 +356,12 @@ class LongPollStore(Store):
         except (AMQPConnectionError, ChannelError) as exc:
             logger.warning("%d message(s) return when their lease ends: %s", len(claims), exc)
 
+    def _deleted(self, queue: str) -> None:
+        """The queue was deleted: what polls brought of it, and how it was polled."""
+        for source in self.steps.sources(queue):
+            self.polls.forget(source)
+        self.steps.forget(queue)
+
     def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
         return self.polls.wait(self._sources(queues), self._limit, timeout)
 
@@ -361,59 +377,3 @@ class LongPollStore(Store):
 
     def on_readable(self, fileno: int) -> bool:
         return self.polls.silence()
-
-
-class Patience:
-    """Makes a long poll of receives that come back at once: asks again after growing pauses.
-
-    Arguments:
-        receive: takes up to so many messages of a queue, without waiting for any.
-        interval: asked before each pause, seconds; the longest one.
-        shortest: seconds of the first pause.
-    """
-
-    def __init__(
-        self,
-        receive: Callable[[str, int], list[Claim]],
-        interval: Callable[[], float],
-        shortest: float = SHORTEST_PAUSE,
-    ) -> None:
-        self.receive = receive
-        self.interval = interval
-        self.shortest = shortest
-        self._condition = threading.Condition()
-        self._pauses: dict[str, float] = {}
-        self._rings = 0
-        self._closed = False
-
-    def __call__(self, queue: str, limit: int, wait: float) -> list[Claim]:
-        """Up to ``limit`` messages; none after ``wait`` seconds, or when closed."""
-        deadline = time.monotonic() + wait
-        while not self._closed:
-            rings = self._rings
-            claims = self.receive(queue, limit)
-            left = deadline - time.monotonic()
-            if claims:
-                self._pauses.pop(queue, None)
-                return claims
-            if left <= 0:
-                break
-            pause = min(self._pauses.get(queue, self.shortest), self.interval())
-            with self._condition:
-                rung = self._condition.wait_for(
-                    lambda heard=rings: self._closed or self._rings != heard,  # type: ignore[misc]
-                    min(pause, left),
-                )
-            self._pauses[queue] = self.shortest if rung else pause * 2
-        return []
-
-    def ring(self) -> None:
-        """Something was put or given back: look at once."""
-        with self._condition:
-            self._rings += 1
-            self._condition.notify_all()
-
-    def close(self) -> None:
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()

@@ -108,7 +108,7 @@ class SQSStore(LongPollStore):
             with ERRORS.mapped(f"delete queue {queue!r}"):
                 self.clients.sqs(source).delete_queue(QueueUrl=url)
             self.queues.forget(source)
-        self.steps.forget(queue)
+        self._deleted(queue)
         return count
 
     def exists(self, queue: str) -> bool:

@@ -110,7 +110,7 @@ class ServiceBusStore(LongPollStore):
         for source in self.steps.sources(queue):
             self._drop_links(source)
             self.service.delete(source)
-        self.steps.forget(queue)
+        self._deleted(queue)
         self._dead_lettered_above.pop(queue, None)
         return count
 

@@ -20,7 +20,8 @@ from kombu.transport.azure import error_code
 from kombu.transport.azurestoragequeues.errors import ERRORS
 from kombu.transport.azurestoragequeues.queues import LARGEST_RECEIVE, Queues
 from kombu.transport.features import SHARED_STORE
-from kombu.transport.polling import LongPolls, LongPollStore, Patience
+from kombu.transport.patience import Patience
+from kombu.transport.polling import LongPolls, LongPollStore
 from kombu.transport.virtual.envelope import foreign, noting, parse, ready_in
 from kombu.transport.virtual.errors import message_too_large
 from kombu.transport.virtual.steps import PrioritySteps
@@ -99,7 +100,7 @@ class StorageQueueStore(LongPollStore):
         count = self.size(queue)
         for source in self.steps.sources(queue):
             self.queues.delete(source)
-        self.steps.forget(queue)
+        self._deleted(queue)
         self._dead_lettered_above.pop(queue, None)
         return count
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from types import TracebackType
 
 from kombu.transport.errors import ErrorRow, ErrorTable, Mapped
 
@@ -32,14 +31,7 @@ class mapped(Mapped):
     def __init__(self, doing: str) -> None:
         super().__init__(ERRORS, doing)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def translated(self, exc: BaseException) -> Exception:
         if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            full = DiskFull(exc.errno, exc.strerror, exc.filename)
-            full.__cause__ = exc
-            exc = full
-        super().__exit__(kind, exc, trace)
+            exc = DiskFull(exc.errno, exc.strerror, exc.filename)
+        return super().translated(exc)

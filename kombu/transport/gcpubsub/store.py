@@ -94,9 +94,8 @@ class PubSubStore(LongPollStore):
         count = 0
         for source in self.steps.sources(queue):
             count += self._size(source)
-            self.polls.forget(source)
             self.subscriptions.delete(source)
-        self.steps.forget(queue)
+        self._deleted(queue)
         return count
 
     def exists(self, queue: str) -> bool:

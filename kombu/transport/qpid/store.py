@@ -88,6 +88,7 @@ class AMQP10Store(LongPollStore):
     def delete(self, queue: str) -> int:
         count = self.control.delete(queue)
         self.wire.forget(address(queue))
+        self._deleted(queue)
         return count
 
     def exists(self, queue: str) -> bool:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from types import TracebackType
 from typing import NamedTuple
 
-from amqp.exceptions import ChannelError as AMQPChannelError
-from amqp.exceptions import ConnectionError as AMQPConnectionError
 from redis import exceptions
 
-from kombu.transport.errors import ErrorRow, ErrorTable
+from kombu.transport.errors import ErrorRow, ErrorTable, Mapped
 
 
 class ServerUnavailable(exceptions.ResponseError):
@@ -71,6 +68,12 @@ _PASSING = (
 )
 
 
+_RIGHTS = (
+    " (the transport needs +@list +@hash +@sortedset +@set +@string +@keyspace"
+    " +@pubsub +@scripting +@connection on its keys and channels)"
+)
+
+
 def refined(error: Exception) -> Exception:
     """A more telling exception for what redis-py knows only by its text or cause."""
     if isinstance(error.__context__, ssl.SSLCertVerificationError):
@@ -99,35 +102,23 @@ def refined(error: Exception) -> Exception:
     return error
 
 
-class mapped:
-    """Context: turn redis-py's errors into the library's own (see :meth:`ErrorTable.mapped`)."""
+class mapped(Mapped):
+    """Context: turn redis-py's errors into the library's own (see :meth:`ErrorTable.mapped`).
 
-    # A class, because several are entered with each publish.
-    __slots__ = ("_doing",)
+    Arguments:
+        doing: what is being done, for the message.
+    """
+
+    __slots__ = ()
 
     def __init__(self, doing: str) -> None:
-        self._doing = doing
+        super().__init__(ERRORS, doing)
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if isinstance(exc, (AMQPConnectionError, AMQPChannelError)):
-            return
-        if not isinstance(exc, (exceptions.RedisError, exceptions.RedisClusterException, OSError)):
-            return
-        hint = ""
-        if isinstance(exc, exceptions.NoPermissionError):
-            hint = (
-                " (the transport needs +@list +@hash +@sortedset +@set +@string +@keyspace"
-                " +@pubsub +@scripting +@connection on its keys and channels)"
-            )
-        raise ERRORS.translate(refined(exc), self._doing + hint) from exc
+    def translated(self, exc: BaseException) -> Exception:
+        told = refined(exc) if isinstance(exc, Exception) else exc
+        if isinstance(told, exceptions.NoPermissionError):
+            return self._table.translate(told, self._doing + _RIGHTS)
+        return self._table.translate(told, self._doing)
 
 
 class error_classes_t(NamedTuple):

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from kombu.transport.polling import MOST_POLLS, LongPolls, Patience
+from kombu.transport.patience import Patience
+from kombu.transport.polling import MOST_POLLS, LongPolls
 from kombu.transport.virtual.store import Claim
 
 
@@ -86,6 +87,18 @@ def test_what_comes_after_closing_is_given_back(server: Server, polls: LongPolls
     server.open.set()
     until(lambda: server.returned)
     assert polls.take("q", 1) == []
+
+
+def test_what_comes_of_a_deleted_queue_is_given_back(server: Server, polls: LongPolls) -> None:
+    server.open.clear()
+    server.answers["q"] = [claim("q")]
+    polls.start(["q"], 1)
+    until(lambda: server.asked)
+    polls.forget("q")
+    server.open.set()
+    until(lambda: server.returned)
+    assert polls.take("q", 1) == []
+    assert not polls.was_just_empty("q")
 
 
 def test_more_queues_than_workers_have_their_turn(server: Server, polls: LongPolls) -> None:
