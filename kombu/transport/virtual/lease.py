@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 from weakref import WeakMethod, ref
 
 from amqp.exceptions import ConnectionError as AMQPConnectionError
 
+from kombu.transport.virtual.settlement import Settlement, Unsettled
 from kombu.transport.virtual.store import Claim, Store
 from kombu.utils import forking
 from kombu.utils.logfields import log_fields
@@ -24,39 +23,8 @@ GATHER_TIME = 0.005
 #: Nor for more than this many others.
 GATHER_COUNT = 100
 
-#: A settlement that failed is tried again after growing pauses, no longer than this (seconds).
-LONGEST_PAUSE = 5.0
-
-#: One that the backend refuses though it can be reached is given up after so many tries.
-MOST_TRIES = 5
-
 #: Seconds for which closing waits for settlements that other threads are sending.
 PATIENCE = 5.0
-
-
-class Settlement(NamedTuple):
-    """What leaves in one call of the store.
-
-    Arguments:
-        tries: how often the backend has refused it.
-    """
-
-    acks: list[Claim]
-    releases: list[Claim]
-    rejects: list[Claim]
-    tries: int = 0
-
-    @property
-    def claims(self) -> list[Claim]:
-        return [*self.acks, *self.releases, *self.rejects]
-
-    def apart(self) -> list[Settlement]:
-        """A settlement for each claim, so that one the backend refuses keeps no other."""
-        return [
-            *(Settlement([claim], [], [], self.tries) for claim in self.acks),
-            *(Settlement([], [claim], [], self.tries) for claim in self.releases),
-            *(Settlement([], [], [claim], self.tries) for claim in self.rejects),
-        ]
 
 
 class LeaseKeeper:
@@ -85,9 +53,7 @@ class LeaseKeeper:
         self._oldest = 0.0
         #: Settlements being sent, by whatever thread.
         self._leaving = 0
-        self._failed: deque[Settlement] = deque()
-        self._failures = 0
-        self._retry_at = 0.0
+        self._failed = Unsettled()
         self._renewed = time.monotonic()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -141,10 +107,14 @@ class LeaseKeeper:
     def settle(self, releases: Iterable[Claim] = (), rejects: Iterable[Claim] = ()) -> None:
         """Settle at once, together with the acknowledgements that are waiting.
 
+        Nothing happens once the keeper was closed or abandoned: the leases run out.
+
         Raises:
             a connection or channel error of the transport; it is tried again then, and the
             leases are kept meanwhile.
         """
+        if self._closed:
+            return
         released, rejected = list(releases), list(rejects)
         with self._lock:
             acks, self._acks = self._acks, []
@@ -163,7 +133,7 @@ class LeaseKeeper:
     def _send(self, settlement: Settlement) -> None:
         self.store.settle(settlement.acks, settlement.releases, settlement.rejects)
         with self._lock:
-            self._failures = 0
+            self._failed.succeeded()
             for claim in settlement.claims:
                 self._held.pop(id(claim), None)
 
@@ -176,17 +146,14 @@ class LeaseKeeper:
         with self._lock:
             if self._closed:
                 return
-            self._failed.extend(settlements)
-            self._failures += 1
-            pause = min(0.1 * 2.0 ** min(self._failures, 10), LONGEST_PAUSE)
-            self._retry_at = time.monotonic() + pause
+            self._failed.keep(settlements)
             self._start()
         self._wake.set()
 
     def _retry(self) -> None:
         """Try once more what failed; raises if the backend can't be reached."""
         with self._lock:
-            failed, self._failed = self._failed, deque()
+            failed = self._failed.take()
             self._leaving += 1
         try:
             while failed:
@@ -196,29 +163,28 @@ class LeaseKeeper:
                     self._keep_for_later(failed)
                     raise
                 except Exception as exc:  # noqa: BLE001 - what is refused is not to stop others
-                    self._keep_for_later(self._refused(failed[0], exc))
+                    self._refused(failed[0], exc)
                 failed.popleft()
         finally:
             self._left()
 
-    def _refused(self, settlement: Settlement, exc: Exception) -> list[Settlement]:
-        """What to try next of a settlement that the backend does not take."""
-        claims = settlement.claims
-        if len(claims) > 1:
-            return settlement.apart()
-        if settlement.tries + 1 < MOST_TRIES:
-            return [settlement._replace(tries=settlement.tries + 1)]
+    def _refused(self, settlement: Settlement, exc: Exception) -> None:
+        rest = settlement.after_refusal()
+        if rest:
+            self._keep_for_later(rest)
+            return
         with self._lock:
-            self._held.pop(id(claims[0]), None)
-        logger.error(
-            "%r can't be settled: it returns when its lease ends: %r", claims[0], exc,
-            extra=log_fields(queue=claims[0].queue, reason="not settled"),
-        )  # fmt: skip
-        return []
+            for claim in settlement.claims:
+                self._held.pop(id(claim), None)
+        for claim in settlement.claims:
+            logger.error(
+                "%r can't be settled: it returns when its lease ends: %r", claim, exc,
+                extra=log_fields(queue=claim.queue, reason="not settled"),
+            )  # fmt: skip
 
     def flush(self) -> None:
         """Settle the acknowledgements that are waiting, and what failed before and is due."""
-        if self._failed and time.monotonic() >= self._retry_at:
+        if self._failed.due:
             self._retry()
         if self._acks:
             self.settle()
@@ -251,14 +217,15 @@ class LeaseKeeper:
 
     def tick(self) -> None:
         """What is due: overdue acknowledgements and renewals."""
-        now = time.monotonic()
         try:
-            if now >= self._retry_at and (
-                self._failed or (self._acks and now - self._oldest >= GATHER_TIME)
-            ):
+            if self._failed.due or (self._acks and time.monotonic() >= self._acks_due()):
                 self.flush()
         finally:
             self.renew()
+
+    def _acks_due(self) -> float:
+        """When gathered acknowledgements leave: a backend that fails is given a pause."""
+        return max(self._oldest + GATHER_TIME, self._failed.due_at)
 
     @property
     def idle(self) -> bool:
@@ -269,9 +236,9 @@ class LeaseKeeper:
         """Seconds until :meth:`tick` has something to do; ``None``: until more comes."""
         due: list[float] = []
         if self._acks:
-            due.append(max(self._oldest + GATHER_TIME, self._retry_at))
+            due.append(self._acks_due())
         if self._failed:
-            due.append(self._retry_at)
+            due.append(self._failed.due_at)
         if self._held and self.store.lease is not None:
             due.append(self._renewed + self.store.lease / 3)
         return max(min(due) - time.monotonic(), 0.0005) if due else None
@@ -308,7 +275,7 @@ class LeaseKeeper:
         self._thread = None
         self._held = {}
         self._acks = []
-        self._failed = deque()
+        self._failed = Unsettled()
         self._leaving = 0
 
 

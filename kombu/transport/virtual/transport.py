@@ -181,8 +181,7 @@ class Transport(base.Transport):
         self.cycle.close()
         try:
             with ExitStack() as steps:
-                if self.store is not None:
-                    steps.callback(self._settle_up)
+                steps.callback(self._settle_up)
                 for channel in dict.fromkeys((*self._avail_channels, *self.channels)):
                     steps.callback(self._close_channel, channel)
         finally:
@@ -190,15 +189,19 @@ class Transport(base.Transport):
             self._avail_channels.clear()
             self._leave_backend()
 
-    @staticmethod
-    def _close_channel(channel: Any) -> None:
+    def _close_channel(self, channel: Any) -> None:
         try:
             channel.close()
         except LookupError:
             logger.debug("channel %r was closed meanwhile", channel)
+        except AMQPConnectionError:
+            # The others' messages return as their leases end: not each is to wait in vain.
+            self.keeper.abandon()
+            raise
 
     def _settle_up(self) -> None:
-        assert self.store is not None
+        if self.store is None or self.keeper.finished:
+            return
         for queue in self.topology.owned_by(self):
             self.store.delete(queue)
             self.topology.forget_queue(queue)

@@ -26,6 +26,7 @@ class LeasedStore(MemoryStore):
         self.renewed = threading.Event()
         self.settled_event = threading.Event()
         self.failing: BaseException | None = None
+        self.tries = 0
         #: Queues none of whose messages can be settled.
         self.refused: set[str] = set()
         #: When renewals were asked for, and how many of them are to fail yet.
@@ -42,6 +43,7 @@ class LeasedStore(MemoryStore):
         releases: Sequence[Claim] = (),
         rejects: Sequence[Claim] = (),
     ) -> None:
+        self.tries += 1
         if self.failing is not None:
             raise self.failing
         if any(claim.queue in self.refused for claim in (*acks, *releases, *rejects)):

@@ -30,7 +30,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kombu.transport.virtual.lease.LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr("kombu.transport.virtual.settlement.LONGEST_PAUSE", 0.05)
 
 
 def until(condition: Callable[[], Any], what: str) -> None:
@@ -118,6 +118,10 @@ def test_a_channel_that_cannot_be_closed_keeps_no_connection_open(
 ) -> None:
     given(client)
     other = client.channel()
+    Queue("other")(other).declare()
+    client.Producer().publish(1, routing_key="other")
+    held = Queue("other")(other).get()
+    assert held.payload == 1
     transport, store = client.transport, store_of(client)
     closed: list[str] = []
     monkeypatch.setattr(store, "close", lambda: closed.append("store"))
@@ -126,3 +130,4 @@ def test_a_channel_that_cannot_be_closed_keeps_no_connection_open(
         transport.close_connection(transport)
     assert closed == ["store"]
     assert other.closed
+    assert store.tries == 1  # who can't be reached is not waited for once for each channel
