@@ -8,6 +8,7 @@ byte in it means "look again").
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -23,6 +24,8 @@ logger = get_logger(__name__)
 LOCK, BELL, NEW = ".lock", ".bell", ".new"
 #: A leftover of a process that died while it started is removed after this many seconds.
 _STALE = 600.0
+#: Most seconds of a sleep that nobody can end.
+_WITHOUT_BELL = 0.05
 
 
 class _Process:
@@ -79,6 +82,14 @@ class Owner:
         if self._clapper is not None:
             with suppress(BlockingIOError):
                 os.write(self._clapper, b"!")
+
+    def listen(self, seconds: float) -> bool:
+        """Sleep until the bell is rung; whether it was."""
+        if self.bell is None:
+            time.sleep(min(seconds, _WITHOUT_BELL))
+            return False
+        readable, _, _ = select.select([self.bell], [], [], seconds)
+        return bool(readable) and self.hush()
 
     def hush(self) -> bool:
         """Empty the bell; whether it was rung."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import select
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Literal, NamedTuple
@@ -15,10 +14,11 @@ from amqp.exceptions import RecoverableConnectionError
 
 from kombu.log import get_logger
 from kombu.transport.features import Features
+from kombu.transport.filesystem import files
 from kombu.transport.filesystem.errors import mapped
+from kombu.transport.filesystem.files import Unripe
 from kombu.transport.filesystem.folders import Folder
 from kombu.transport.filesystem.index import Index
-from kombu.transport.filesystem.locks import LOCK_SH, lock
 from kombu.transport.filesystem.names import Clock, Name, check_queue
 from kombu.transport.filesystem.owners import Bells, Owner, held, is_alive, recover
 from kombu.transport.filesystem.queues import Queues
@@ -34,17 +34,13 @@ from kombu.transport.virtual.store import (
     QueueSpec,
     Store,
 )
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import dumps
 from kombu.utils.logfields import log_fields
 
 logger = get_logger(__name__)
 
 #: Seconds between two looks for owners that died.
 RECOVERY_INTERVAL = 0.5
-#: 5.7 writes in place: what can't be read yet may be complete within so many seconds.
-_RIPENING = 2.0
-#: Key of an envelope: how often it was delivered. Beside ``redelivered``, which 5.7 reads.
-_DELIVERIES = "deliveries"
 
 
 class _Held(NamedTuple):
@@ -53,13 +49,6 @@ class _Held(NamedTuple):
     name: Name
     path: str
     declared: bool
-
-
-class _Ripening(NamedTuple):
-    """A file that could not be read, and when to look again."""
-
-    again: float
-    name: Name
 
 
 class FilesystemStore(Store):
@@ -117,7 +106,7 @@ class FilesystemStore(Store):
         self._owner: Owner | None = None
         self._held: dict[int, _Held] = {}
         self._discards: list[Discard] = []
-        self._unripe: dict[str, _Ripening] = {}
+        self._unripe = Unripe()
         self._interrupted = False
         self._closed = False
         self._looked = 0.0
@@ -160,13 +149,13 @@ class FilesystemStore(Store):
         with self._lock:
             self._closed = True
             owner, self._owner = self._owner, None
-            held, self._held = self._held, {}
             if owner is None:
                 return
             try:
                 with mapped("give messages back"):
-                    self._give_back(held.values())
+                    self._give_back(list(self._held))
             finally:
+                self._held.clear()  # what is left others take over
                 owner.close()
 
     # ---- queues
@@ -293,7 +282,7 @@ class FilesystemStore(Store):
         total = size
         for name in self._ready.of(queue):
             try:
-                total += size_of(self._read(self.reading.path_of(name.file)))
+                total += size_of(files.read(self.reading.path_of(name.file)))
             except (FileNotFoundError, ValueError):
                 continue
         return total > policy.max_bytes
@@ -328,14 +317,11 @@ class FilesystemStore(Store):
         self._recover()
         self._mature(now)
         self._ready.refresh(thrifty)
-        if self._unripe:
-            for file, ripening in list(self._unripe.items()):
-                if ripening.again > now:
-                    self._ready.discard(file)
-                else:
-                    del self._unripe[file]
-                    if os.path.exists(self.reading.path_of(file)):
-                        self._ready.add(file)
+        for file in self._unripe.resting(now):
+            self._ready.discard(file)
+        for file in self._unripe.ripe(now):
+            if os.path.exists(self.reading.path_of(file)):
+                self._ready.add(file)
         while (name := self._ready.pop_expired(now)) is not None:
             self._set_aside(name, "expired")
 
@@ -363,44 +349,27 @@ class FilesystemStore(Store):
         except FileNotFoundError:
             return None
         try:
-            message = self._read(path)
+            message = files.read(path)
         except ValueError as exc:
             self._set_apart(name, path, exc)
             return None
+        except OSError:
+            os.rename(path, source)  # held by nobody, it would stay there as long as we live
+            self._ready.add_name(name)
+            raise
         return self._hold(name, path, message)
 
     def _hold(self, name: Name, path: str, message: Envelope) -> Claim:
-        again = bool(message.pop("redelivered", False))
-        deliveries = message.pop(_DELIVERIES, int(again))
+        again, deliveries = files.take_deliveries(message)
         receipt = next(self._numbers)
         self._held[receipt] = _Held(name, path, self.queues.exists(name.queue))
         return Claim(name.queue, message, receipt, again, deliveries)
 
-    @staticmethod
-    def _read(path: str) -> Envelope:
-        """The message in a file.
-
-        Raises:
-            ValueError: it holds none.
-        """
-        try:
-            file = open(path, "rb")  # noqa: SIM115 - closed below
-        except IsADirectoryError as exc:
-            raise ValueError("a folder") from exc
-        with file:
-            with suppress(OSError):  # not every file system has locks
-                lock(file, LOCK_SH)  # 5.7 writes under a lock
-            data = file.read()
-        message = loads(data.decode())
-        if not isinstance(message, dict) or not isinstance(message.get("properties"), Mapping):
-            raise ValueError("not a message")
-        return message
-
     def _set_apart(self, name: Name, path: str, error: ValueError) -> None:
         """What can't be read goes back for a while, in case it is being written; then aside."""
-        if time.time() - os.stat(path).st_mtime < _RIPENING:
+        if self._unripe.may_ripen(path):
             os.rename(path, self.reading.path_of(name.file))
-            self._unripe[name.file] = _Ripening(time.time() + 0.05, name)
+            self._unripe.add(name.file)
             return
         target = os.path.join(self.reading.quarantine, name.file)
         os.rename(path, target)
@@ -442,8 +411,7 @@ class FilesystemStore(Store):
                 if held is not None:
                     self._done(held)
                     del self._held[claim.receipt]
-            back = [claim.receipt for claim in releases if claim.receipt in self._held]
-            self._give_back([self._held.pop(receipt) for receipt in dict.fromkeys(back)])
+            self._give_back([claim.receipt for claim in releases])
 
     def _done(self, held: _Held) -> None:
         with suppress(FileNotFoundError):
@@ -452,14 +420,19 @@ class FilesystemStore(Store):
             else:
                 os.rename(held.path, os.path.join(self._processed, held.name.file))
 
-    def _give_back(self, held: Iterable[_Held]) -> None:
+    def _give_back(self, receipts: Iterable[int]) -> None:
+        """Give held files back; those it fails for stay held."""
         some = False
-        for each in held:
-            some = True
-            if each.declared and not self.queues.exists(each.name.queue):
-                self._done(each)
+        for receipt in receipts:
+            held = self._held.get(receipt)
+            if held is None:
                 continue
-            self._return(each.path)
+            if held.declared and not self.queues.exists(held.name.queue):
+                self._done(held)
+            else:
+                self._return(held.path)
+            del self._held[receipt]
+            some = True
         if some:
             self._own_bells.ring()
 
@@ -467,14 +440,13 @@ class FilesystemStore(Store):
         """Put one file back where it was, marked as delivered before."""
         file = os.path.basename(path)
         try:
-            message = self._read(path)
+            message = files.read(path)
         except FileNotFoundError:
             return
         except ValueError:
             logger.debug("%r holds no message: given back as it is", path)
         else:
-            message[_DELIVERIES] = message.get(_DELIVERIES, 0) + 1
-            message["redelivered"] = True
+            files.count_delivery(message)
             try:
                 self.reading.write(path, dumps(message).encode())
             except OSError as exc:
@@ -490,8 +462,8 @@ class FilesystemStore(Store):
         self._looked = now
         recover(self.reading.claims, self._take_over)
 
-    def _take_over(self, folder: str, files: Iterable[str]) -> None:
-        for file in files:
+    def _take_over(self, folder: str, left: Iterable[str]) -> None:
+        for file in left:
             self._return(os.path.join(folder, file))
         self._own_bells.ring()
 
@@ -518,7 +490,8 @@ class FilesystemStore(Store):
                 if left <= 0:
                     return False
                 nap = min(nap, left)
-            pause = 0.001 if self._listen(owner, nap) else min(pause * 2, self._longest())
+            rung = self._interrupted or owner.listen(nap)
+            pause = 0.001 if rung else min(pause * 2, self._longest())
 
     def _longest(self) -> float:
         interval = self._interval()
@@ -534,19 +507,9 @@ class FilesystemStore(Store):
             nap = min(nap, expiry - now)
         if delayed is not None:
             nap = min(nap, delayed.milliseconds / 1000 - now)
-        if self._unripe:
-            nap = min(nap, 0.05)
+        if self._unripe.pause is not None:
+            nap = min(nap, self._unripe.pause)
         return max(nap, 0.0005)
-
-    def _listen(self, owner: Owner, nap: float) -> bool:
-        """Sleep until the bell is rung; whether it was."""
-        if self._interrupted:
-            return True
-        if owner.bell is None:
-            time.sleep(min(nap, 0.05))
-            return False
-        readable, _, _ = select.select([owner.bell], [], [], nap)
-        return bool(readable) and owner.hush()
 
     def interrupt(self) -> None:
         self._interrupted = True

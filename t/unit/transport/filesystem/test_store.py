@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -189,6 +190,42 @@ def full_disk(real: Any) -> Any:
         return int(real(path, flags, *options, **more))
 
     return open
+
+
+class TestFailures:
+    """A file system that fails for a moment keeps no message from anybody."""
+
+    def test_what_cannot_be_read_now_is_read_later(
+        self, folders: Folders, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = folders.open()
+        store.put([Put("q", envelope("a"))])
+        with monkeypatch.context() as patched:
+            patched.setattr("kombu.transport.filesystem.files.read", fail_with(errno.EMFILE))
+            with pytest.raises(RecoverableConnectionError, match="Too many open files"):
+                store.claim(["q"], 1)
+        (claim,) = store.claim(["q"], 1)
+        assert claim.message["body"] == "a"
+
+    def test_what_cannot_be_given_back_now_is_given_back_later(
+        self, folders: Folders, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = folders.open()
+        store.put([Put("q", envelope("a")), Put("q", envelope("b"))])
+        claims = store.claim(["q"], 2)
+        with monkeypatch.context() as patched:
+            patched.setattr("kombu.transport.filesystem.files.read", fail_with(errno.EMFILE))
+            with pytest.raises(RecoverableConnectionError, match="Too many open files"):
+                store.settle(releases=claims)
+        store.settle(releases=claims)
+        assert [each.message["body"] for each in store.claim(["q"], 2)] == ["a", "b"]
+
+
+def fail_with(number: int) -> Any:
+    def fail(path: str) -> Any:
+        raise OSError(number, os.strerror(number), path)
+
+    return fail
 
 
 class TestWriting:
