@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import BatchPublishError
@@ -19,6 +19,30 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 DEFAULT_BATCH_SIZE = 1000
+
+#: Options of a publish without any; shared, for they are only read.
+_PLAIN: Mapping[str, Any] = MappingProxyType({"mandatory": False, "immediate": False})
+
+#: Makes a Publish of a whole tuple in half the time.
+_new_publish = tuple.__new__
+
+
+def publish_of(
+    message: Any,
+    exchange: str,
+    routing_key: str,
+    mandatory: bool,
+    immediate: bool,
+    confirm_timeout: float | None,
+) -> Publish:
+    """One message of a batch, prepared by the channel, and where it goes."""
+    options = _PLAIN
+    if mandatory or immediate or confirm_timeout is not None:
+        options = {"mandatory": mandatory, "immediate": immediate}
+        if confirm_timeout is not None:
+            options = {**options, "confirm_timeout": confirm_timeout}
+    publish: Publish = _new_publish(Publish, (message, exchange, routing_key, options))
+    return publish
 
 
 class PendingBatch:

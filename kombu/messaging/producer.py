@@ -9,14 +9,12 @@ from typing import Any
 
 from kombu.entity import Exchange, Queue, maybe_delivery_mode
 from kombu.entity.exchange import as_exchange
-from kombu.exceptions import BatchPublishError, OperationalError
 from kombu.middleware.chain import Chain, Hooks, chain_of
 from kombu.middleware.events import Publishing
-from kombu.transport.base import Publish
-from kombu.utils.deadlines import limited
 from kombu.utils.functional import ChannelPromise
 
-from .batch import DEFAULT_BATCH_SIZE, PendingBatch, ProducerBatch
+from .attempts import Attempts
+from .batch import DEFAULT_BATCH_SIZE, PendingBatch, ProducerBatch, publish_of
 from .deadline import Deadline
 from .declaration import declaration_key, maybe_declare
 from .encoding import Encoded, encode, milliseconds
@@ -32,12 +30,6 @@ _Where = tuple[str, str, bool, bool, "float | None"]
 
 _NO_LIMIT = Deadline(None)
 
-#: Options of a publish without any; shared, for they are only read.
-_PLAIN: dict[str, Any] = {"mandatory": False, "immediate": False}
-
-#: Makes a Publish of a whole tuple in half the time.
-_new_publish = tuple.__new__
-
 
 class _Batches(threading.local):
     """Each thread's open batch."""
@@ -45,11 +37,7 @@ class _Batches(threading.local):
     pending: PendingBatch | None = None
 
 
-#: What of a retry policy is about connecting.
-_CONNECT_POLICY = ("errback", "max_retries", "interval_start", "interval_step", "interval_max")
-
-
-class Producer:
+class Producer(Attempts):
     """Publishes messages to an exchange.
 
     A producer, like its channel, is used by one thread at a time.
@@ -423,13 +411,7 @@ class Producer:
                 timeout=None if deadline is _NO_LIMIT else deadline.left(),
                 confirm_timeout=confirm_timeout,
             )
-        if mandatory or immediate or confirm_timeout is not None:
-            options: dict[str, Any] = {"mandatory": mandatory, "immediate": immediate}
-            if confirm_timeout is not None:
-                options["confirm_timeout"] = confirm_timeout
-        else:
-            options = _PLAIN
-        publish = _new_publish(Publish, (prepared, exchange, routing_key, options))
+        publish = publish_of(prepared, exchange, routing_key, mandatory, immediate, confirm_timeout)
         return pending.add(publish, None if deadline is _NO_LIMIT else deadline.left(), policy)
 
     def _maybe_declare_exchange(self, channel: Any) -> None:
@@ -439,62 +421,3 @@ class Producer:
         client = client_of(channel)
         if client is None or self._key not in client.declared_entities:
             maybe_declare(exchange, channel)
-
-    def connected_channel(self, policy: Mapping[str, Any] | None, deadline: Deadline) -> Any:
-        """The channel, after connecting within the limits given.
-
-        Arguments:
-            policy: how to retry connecting; the connection's own way when empty.
-            deadline: when to give up.
-
-        Raises:
-            OperationalError: no connection within these limits.
-        """
-        if deadline.passed:
-            raise OperationalError(f"not published within {deadline.seconds} seconds")
-        connection = self.__connection__
-        if (
-            connection is not None
-            and isinstance(self._channel, ChannelPromise)
-            and not connection.connected
-        ):
-            limits = (
-                {key: policy[key] for key in _CONNECT_POLICY if key in policy} if policy else {}
-            )
-            if deadline.at is not None:
-                limits["timeout"] = deadline.left()
-            connection.ensure_connection(**limits)
-        return self.channel
-
-    def run(
-        self, attempt: Callable[[], Any], policy: Mapping[str, Any] | None, deadline: Deadline
-    ) -> Any:
-        """Call ``attempt``, again after reconnecting when ``policy`` is given.
-
-        Raises:
-            OperationalError: with a policy: retries or time ran out.
-        """
-        if policy is None:
-            with limited(deadline.left()):
-                return attempt()
-        connection = self.connection or self._client
-        if deadline.at is not None:
-            policy = {**policy, "timeout": deadline.left()}
-        return connection.ensure(self, attempt, **policy)()
-
-    @property
-    def lost_connection_errors(self) -> tuple[type[BaseException], ...]:
-        """Errors after which connecting again may help."""
-        connection = self.connection or self._client
-        return tuple(connection.recoverable_connection_errors)
-
-    @property
-    def publish_errors(self) -> tuple[type[BaseException], ...]:
-        """Errors by which a message is known not to be confirmed."""
-        connection = self.connection or self._client
-        return (
-            OperationalError,
-            BatchPublishError,
-            *connection.connection_errors,
-            *connection.channel_errors,
-        )

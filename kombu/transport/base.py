@@ -79,7 +79,7 @@ class Publish(NamedTuple):
     message: Any
     exchange: str
     routing_key: str
-    options: dict[str, Any]
+    options: Mapping[str, Any]
 
 
 class Implements(dict[str, Any]):
