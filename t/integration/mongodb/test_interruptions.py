@@ -11,8 +11,12 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from amqp.exceptions import ChannelError
+from amqp.exceptions import ConnectionError as AMQPConnectionError
+from pymongo.collection import Collection
 from pymongo.errors import (
     AutoReconnect,
+    BulkWriteError,
     NotPrimaryError,
     ServerSelectionTimeoutError,
     WriteConcernError,
@@ -62,6 +66,20 @@ def store(proxy: FaultProxy, open_store: Callable[[int], Store]) -> Store:
 @pytest.fixture
 def direct(open_store: Callable[[int], Store], servers: Servers) -> Store:
     return open_store(int(servers.env("mongodb")["MONGODB_PORT"]))
+
+
+def test_a_batch_that_a_minority_has_stored_is_not_taken_for_safe(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server in the tests has one node: it can't miss its majority.
+    late = {"code": 64, "errmsg": "waiting for replication timed out"}
+
+    def insert_many(*args: Any, **options: Any) -> Any:
+        raise BulkWriteError({"writeErrors": [], "writeConcernErrors": [late]})
+
+    monkeypatch.setattr(Collection, "insert_many", insert_many)
+    with pytest.raises((ChannelError, AMQPConnectionError), match="put 2 message"):
+        store.put([Put("q", envelope(text)) for text in "ab"])
 
 
 @pytest.mark.parametrize("count", [1, 3])
