@@ -15,10 +15,10 @@ from kombu.transport.virtual.store import Fanout, Store
 
 urllib3 = load_client("urllib3", "slmq", "SLMQ")
 
-from kombu.transport.SLMQ.client import ERRORS, Account  # noqa: E402
-from kombu.transport.SLMQ.fanout import TopicFanout  # noqa: E402
-from kombu.transport.SLMQ.options import SLMQOptions  # noqa: E402
-from kombu.transport.SLMQ.store import SLMQStore  # noqa: E402
+from kombu.transport.SLMQ.client import ERRORS, Account
+from kombu.transport.SLMQ.fanout import TopicFanout
+from kombu.transport.SLMQ.options import SLMQOptions
+from kombu.transport.SLMQ.store import SLMQStore
 
 
 @shown_by(SLMQOptions, "body_encoding", "deadletter_queue")

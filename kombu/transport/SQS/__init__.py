@@ -12,18 +12,18 @@ from kombu.transport.virtual.store import Fanout, Store
 
 boto3 = load_client("boto3", "sqs", "SQS")
 
-from kombu.transport.SQS.clients import Clients, Credentials  # noqa: E402
-from kombu.transport.SQS.errors import ERRORS  # noqa: E402
-from kombu.transport.SQS.exceptions import (  # noqa: E402
+from kombu.transport.SQS.clients import Clients, Credentials
+from kombu.transport.SQS.errors import ERRORS
+from kombu.transport.SQS.exceptions import (
     AccessDeniedQueueException,
     DoesNotExistQueueException,
     InvalidQueueException,
     UndefinedExchangeException,
     UndefinedQueueException,
 )
-from kombu.transport.SQS.options import SQSOptions  # noqa: E402
-from kombu.transport.SQS.SNS import SNSFanout  # noqa: E402
-from kombu.transport.SQS.store import SQSStore  # noqa: E402
+from kombu.transport.SQS.options import SQSOptions
+from kombu.transport.SQS.SNS import SNSFanout
+from kombu.transport.SQS.store import SQSStore
 
 
 def maybe_int(x: Any) -> Any:

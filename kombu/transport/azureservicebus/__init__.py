@@ -12,12 +12,12 @@ from kombu.transport.virtual.store import Fanout, Store
 
 servicebus = load_client("azure.servicebus", "azureservicebus", "azureservicebus")
 
-from kombu.transport.azureservicebus.errors import ERRORS  # noqa: E402
-from kombu.transport.azureservicebus.fanout import TopicFanout  # noqa: E402
-from kombu.transport.azureservicebus.options import ServiceBusOptions  # noqa: E402
-from kombu.transport.azureservicebus.service import Service  # noqa: E402
-from kombu.transport.azureservicebus.store import ServiceBusStore  # noqa: E402
-from kombu.transport.azureservicebus.urls import read_url, shown  # noqa: E402
+from kombu.transport.azureservicebus.errors import ERRORS
+from kombu.transport.azureservicebus.fanout import TopicFanout
+from kombu.transport.azureservicebus.options import ServiceBusOptions
+from kombu.transport.azureservicebus.service import Service
+from kombu.transport.azureservicebus.store import ServiceBusStore
+from kombu.transport.azureservicebus.urls import read_url, shown
 
 
 @shown_by(ServiceBusOptions, "body_encoding", "deadletter_queue")

@@ -13,12 +13,12 @@ from kombu.transport.virtual.topology import Topology
 
 storage = load_client("azure.storage.queue", "azurestoragequeues", "azurestoragequeues")
 
-from kombu.transport.azurestoragequeues.errors import ERRORS  # noqa: E402
-from kombu.transport.azurestoragequeues.options import StorageQueueOptions  # noqa: E402
-from kombu.transport.azurestoragequeues.queues import Queues  # noqa: E402
-from kombu.transport.azurestoragequeues.store import StorageQueueStore  # noqa: E402
-from kombu.transport.azurestoragequeues.topology import QueueMetadataTopology  # noqa: E402
-from kombu.transport.azurestoragequeues.urls import credential_of, read_url, shown  # noqa: E402
+from kombu.transport.azurestoragequeues.errors import ERRORS
+from kombu.transport.azurestoragequeues.options import StorageQueueOptions
+from kombu.transport.azurestoragequeues.queues import Queues
+from kombu.transport.azurestoragequeues.store import StorageQueueStore
+from kombu.transport.azurestoragequeues.topology import QueueMetadataTopology
+from kombu.transport.azurestoragequeues.urls import credential_of, read_url, shown
 
 
 @shown_by(StorageQueueOptions, "body_encoding", "deadletter_queue")

@@ -14,11 +14,11 @@ from kombu.utils.url import maybe_sanitize_url
 
 confluent_kafka = load_client("confluent_kafka", "confluentkafka", "confluentkafka")
 
-from kombu.transport.confluentkafka.clients import Clients, Target  # noqa: E402
-from kombu.transport.confluentkafka.errors import ERRORS  # noqa: E402
-from kombu.transport.confluentkafka.options import KafkaOptions  # noqa: E402
-from kombu.transport.confluentkafka.store import KafkaStore  # noqa: E402
-from kombu.transport.confluentkafka.topology import KafkaTopology, TopologyLog  # noqa: E402
+from kombu.transport.confluentkafka.clients import Clients, Target
+from kombu.transport.confluentkafka.errors import ERRORS
+from kombu.transport.confluentkafka.options import KafkaOptions
+from kombu.transport.confluentkafka.store import KafkaStore
+from kombu.transport.confluentkafka.topology import KafkaTopology, TopologyLog
 
 DEFAULT_PORT = 9092
 

@@ -13,12 +13,12 @@ from kombu.transport.options import shown_by
 urllib3 = load_client("urllib3", "consul", "consul")
 load_client("h11", "consul", "consul")
 
-from kombu.transport.consul.client import ConsulKeys, LockError  # noqa: E402
-from kombu.transport.http import Server  # noqa: E402
-from kombu.transport.keyvalue.options import KeyValueOptions  # noqa: E402
-from kombu.transport.keyvalue.port import KeyValue  # noqa: E402
-from kombu.transport.keyvalue.store import KeyValueStore  # noqa: E402
-from kombu.transport.keyvalue.transport import KeyValueTransport  # noqa: E402
+from kombu.transport.consul.client import ConsulKeys, LockError
+from kombu.transport.http import Server
+from kombu.transport.keyvalue.options import KeyValueOptions
+from kombu.transport.keyvalue.port import KeyValue
+from kombu.transport.keyvalue.store import KeyValueStore
+from kombu.transport.keyvalue.transport import KeyValueTransport
 
 __all__ = ("DEFAULT_PORT", "Channel", "LockError", "Transport")
 

@@ -14,12 +14,12 @@ from kombu.transport.options import shown_by
 urllib3 = load_client("urllib3", "etcd", "etcd")
 load_client("h11", "etcd", "etcd")
 
-from kombu.transport.etcd.client import EtcdKeys  # noqa: E402
-from kombu.transport.http import Server  # noqa: E402
-from kombu.transport.keyvalue.options import KeyValueOptions  # noqa: E402
-from kombu.transport.keyvalue.port import KeyValue  # noqa: E402
-from kombu.transport.keyvalue.store import KeyValueStore  # noqa: E402
-from kombu.transport.keyvalue.transport import KeyValueTransport  # noqa: E402
+from kombu.transport.etcd.client import EtcdKeys
+from kombu.transport.http import Server
+from kombu.transport.keyvalue.options import KeyValueOptions
+from kombu.transport.keyvalue.port import KeyValue
+from kombu.transport.keyvalue.store import KeyValueStore
+from kombu.transport.keyvalue.transport import KeyValueTransport
 
 DEFAULT_PORT = 2379
 

@@ -13,12 +13,12 @@ from kombu.transport.virtual.topology import Topology
 
 pubsub_v1 = load_client("google.pubsub_v1", "gcpubsub", "gcpubsub")
 
-from kombu.transport.gcpubsub.clients import Clients  # noqa: E402
-from kombu.transport.gcpubsub.errors import ERRORS  # noqa: E402
-from kombu.transport.gcpubsub.options import PubSubOptions  # noqa: E402
-from kombu.transport.gcpubsub.store import PubSubStore  # noqa: E402
-from kombu.transport.gcpubsub.subscriptions import Subscriptions  # noqa: E402
-from kombu.transport.gcpubsub.topology import PubSubFanout, PubSubTopology  # noqa: E402
+from kombu.transport.gcpubsub.clients import Clients
+from kombu.transport.gcpubsub.errors import ERRORS
+from kombu.transport.gcpubsub.options import PubSubOptions
+from kombu.transport.gcpubsub.store import PubSubStore
+from kombu.transport.gcpubsub.subscriptions import Subscriptions
+from kombu.transport.gcpubsub.topology import PubSubFanout, PubSubTopology
 
 
 @shown_by(PubSubOptions, "body_encoding", "deadletter_queue")

@@ -13,13 +13,13 @@ from kombu.transport.virtual.topology import Topology
 
 pymongo = load_client("pymongo", "mongodb", "mongodb")
 
-from kombu.transport.mongodb.database import BrokerDatabase  # noqa: E402
-from kombu.transport.mongodb.errors import ERRORS  # noqa: E402
-from kombu.transport.mongodb.fanout import MongoFanout  # noqa: E402
-from kombu.transport.mongodb.options import MongoOptions  # noqa: E402
-from kombu.transport.mongodb.store import MongoStore  # noqa: E402
-from kombu.transport.mongodb.topology import MongoTopology  # noqa: E402
-from kombu.transport.mongodb.urls import client_settings, masked  # noqa: E402
+from kombu.transport.mongodb.database import BrokerDatabase
+from kombu.transport.mongodb.errors import ERRORS
+from kombu.transport.mongodb.fanout import MongoFanout
+from kombu.transport.mongodb.options import MongoOptions
+from kombu.transport.mongodb.store import MongoStore
+from kombu.transport.mongodb.topology import MongoTopology
+from kombu.transport.mongodb.urls import client_settings, masked
 
 
 @shown_by(MongoOptions, "body_encoding", "deadletter_queue")

@@ -15,17 +15,17 @@ from kombu.transport.virtual.topology import Topology
 
 load_client("nats.js", "nats", "nats")
 
-from nats.aio.client import __version__ as client_version  # noqa: E402
-from nats.js.api import KeyValueConfig, StorageType  # noqa: E402
-from nats.js.errors import BucketNotFoundError  # noqa: E402
+from nats.aio.client import __version__ as client_version
+from nats.js.api import KeyValueConfig, StorageType
+from nats.js.errors import BucketNotFoundError
 
-from kombu.transport.nats.errors import ERRORS  # noqa: E402
-from kombu.transport.nats.link import Link  # noqa: E402
-from kombu.transport.nats.names import Names  # noqa: E402
-from kombu.transport.nats.options import NatsOptions  # noqa: E402
-from kombu.transport.nats.store import NatsStore  # noqa: E402
-from kombu.transport.nats.streams import Streams  # noqa: E402
-from kombu.transport.nats.topology import NatsTopology  # noqa: E402
+from kombu.transport.nats.errors import ERRORS
+from kombu.transport.nats.link import Link
+from kombu.transport.nats.names import Names
+from kombu.transport.nats.options import NatsOptions
+from kombu.transport.nats.store import NatsStore
+from kombu.transport.nats.streams import Streams
+from kombu.transport.nats.topology import NatsTopology
 
 DEFAULT_PORT = 4222
 

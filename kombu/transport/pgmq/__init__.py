@@ -14,11 +14,11 @@ from kombu.utils.url import maybe_sanitize_url
 
 psycopg = load_client("psycopg", "pgmq", "pgmq")
 
-from kombu.transport.pgmq.database import PgmqDatabase  # noqa: E402
-from kombu.transport.pgmq.errors import ERRORS  # noqa: E402
-from kombu.transport.pgmq.options import PgmqOptions  # noqa: E402
-from kombu.transport.pgmq.store import PgmqStore  # noqa: E402
-from kombu.transport.pgmq.topology import PgmqTopology  # noqa: E402
+from kombu.transport.pgmq.database import PgmqDatabase
+from kombu.transport.pgmq.errors import ERRORS
+from kombu.transport.pgmq.options import PgmqOptions
+from kombu.transport.pgmq.store import PgmqStore
+from kombu.transport.pgmq.topology import PgmqTopology
 
 DEFAULT_PORT = 5432
 

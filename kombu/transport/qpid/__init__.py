@@ -12,12 +12,12 @@ from kombu.transport.virtual.store import Fanout, Store
 
 proton = load_client("proton", "qpid", "qpid")
 
-from kombu.transport.qpid.control import Control  # noqa: E402
-from kombu.transport.qpid.errors import ERRORS  # noqa: E402
-from kombu.transport.qpid.fanout import ExchangeFanout  # noqa: E402
-from kombu.transport.qpid.options import QpidOptions  # noqa: E402
-from kombu.transport.qpid.store import AMQP10Store  # noqa: E402
-from kombu.transport.qpid.wire import Address, Wire  # noqa: E402
+from kombu.transport.qpid.control import Control
+from kombu.transport.qpid.errors import ERRORS
+from kombu.transport.qpid.fanout import ExchangeFanout
+from kombu.transport.qpid.options import QpidOptions
+from kombu.transport.qpid.store import AMQP10Store
+from kombu.transport.qpid.wire import Address, Wire
 
 DEFAULT_PORT = 5672
 

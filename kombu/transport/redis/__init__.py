@@ -15,19 +15,19 @@ from kombu.transport.clients import load_client
 
 load_client("redis", "redis", "redis")
 
-from kombu.transport.redis.channel import PRIORITY_STEPS, Channel, QoS  # noqa: E402
-from kombu.transport.redis.errors import (  # noqa: E402
+from kombu.transport.redis.channel import PRIORITY_STEPS, Channel, QoS
+from kombu.transport.redis.errors import (
     error_classes_t,
     get_redis_ConnectionError,
     get_redis_error_classes,
 )
-from kombu.transport.redis.pools import SentinelManagedSSLConnection  # noqa: E402
-from kombu.transport.redis.transport import (  # noqa: E402
+from kombu.transport.redis.pools import SentinelManagedSSLConnection
+from kombu.transport.redis.transport import (
     SentinelChannel,
     SentinelTransport,
     Transport,
 )
-from kombu.transport.redis.urls import DEFAULT_DB, DEFAULT_PORT  # noqa: E402
+from kombu.transport.redis.urls import DEFAULT_DB, DEFAULT_PORT
 
 __all__ = (
     "DEFAULT_DB",

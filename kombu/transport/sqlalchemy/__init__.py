@@ -13,12 +13,12 @@ from kombu.transport.virtual.topology import Topology
 
 sqlalchemy = load_client("sqlalchemy", "sqlalchemy", "sqlalchemy")
 
-from kombu.transport.sqlalchemy.database import Database  # noqa: E402
-from kombu.transport.sqlalchemy.errors import ERRORS  # noqa: E402
-from kombu.transport.sqlalchemy.options import SqlOptions  # noqa: E402
-from kombu.transport.sqlalchemy.store import SqlStore  # noqa: E402
-from kombu.transport.sqlalchemy.topology import SqlTopology  # noqa: E402
-from kombu.transport.sqlalchemy.urls import database_url, masked  # noqa: E402
+from kombu.transport.sqlalchemy.database import Database
+from kombu.transport.sqlalchemy.errors import ERRORS
+from kombu.transport.sqlalchemy.options import SqlOptions
+from kombu.transport.sqlalchemy.store import SqlStore
+from kombu.transport.sqlalchemy.topology import SqlTopology
+from kombu.transport.sqlalchemy.urls import database_url, masked
 
 
 @shown_by(SqlOptions, "body_encoding", "deadletter_queue")

@@ -13,16 +13,16 @@ from kombu.transport.virtual.topology import Topology
 
 kazoo = load_client("kazoo", "zookeeper", "zookeeper")
 
-from kazoo.client import KazooClient  # noqa: E402
-from kazoo.security import make_digest_acl  # noqa: E402
+from kazoo.client import KazooClient
+from kazoo.security import make_digest_acl
 
-from kombu.transport.zookeeper.errors import ERRORS  # noqa: E402
-from kombu.transport.zookeeper.options import ZookeeperOptions  # noqa: E402
-from kombu.transport.zookeeper.paths import Paths  # noqa: E402
-from kombu.transport.zookeeper.session import Session  # noqa: E402
-from kombu.transport.zookeeper.store import ZookeeperStore  # noqa: E402
-from kombu.transport.zookeeper.topology import ZookeeperTopology  # noqa: E402
-from kombu.transport.zookeeper.watching import PromptHandler  # noqa: E402
+from kombu.transport.zookeeper.errors import ERRORS
+from kombu.transport.zookeeper.options import ZookeeperOptions
+from kombu.transport.zookeeper.paths import Paths
+from kombu.transport.zookeeper.session import Session
+from kombu.transport.zookeeper.store import ZookeeperStore
+from kombu.transport.zookeeper.topology import ZookeeperTopology
+from kombu.transport.zookeeper.watching import PromptHandler
 
 DEFAULT_PORT = 2181
 
