@@ -52,6 +52,10 @@ class StoreContract:
     #: With what a queue is declared that shall deliver by priority.
     priority_arguments: Mapping[str, object] = {"x-max-priority": 9}
 
+    #: Whether two claims at one moment may get the same message, as backends that deliver at
+    #: least once say of themselves.
+    may_overlap = False
+
     @pytest.fixture
     def stores(self, open_store: OpenStore) -> Iterator[OpenStore]:
         opened: list[Store] = []
@@ -149,7 +153,7 @@ class StoreContract:
                 claims = store.claim([queue], 7)
                 with lock:
                     taken.extend(bodies(claims))
-                    if len(taken) >= total:
+                    if len(set(taken)) >= total:
                         return
                 store.settle(acks=claims)
 
@@ -158,7 +162,8 @@ class StoreContract:
             thread.start()
         for thread in threads:
             thread.join(PROMPT * 3)
-        assert sorted(taken, key=int) == [str(number) for number in range(total)]
+        claimed = set(taken) if self.may_overlap else taken
+        assert sorted(claimed, key=int) == [str(number) for number in range(total)]
 
     def test_higher_priority_first_then_age(self, store: Store, queue: str) -> None:
         if not store.features.priority:
