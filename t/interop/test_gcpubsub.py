@@ -41,6 +41,15 @@ with Connection(url, transport_options=options) as connection:
 """
 
 
+def put(connection: Any, name: str, *numbers: int) -> Queue:
+    """Publish, and give the queue that receives."""
+    queue = Queue(name, Exchange("exch"), routing_key="k")
+    with connection.Producer() as producer:
+        for number in numbers:
+            producer.publish({"i": number}, exchange="exch", routing_key="k", declare=[queue])
+    return queue
+
+
 @pytest.mark.server("pubsub")
 class TestPubSub(FanoutBothWays, RemoteControlBothWays):
     published = ReadsAndWrites.published
@@ -71,10 +80,7 @@ class TestPubSub(FanoutBothWays, RemoteControlBothWays):
     def test_published_reads_what_ours_wrote(
         self, published: Published, connection: Any, name: str
     ) -> None:
-        queue = Queue(name, Exchange("exch"), routing_key="k")
-        with connection.Producer() as producer:
-            for number in range(5):
-                producer.publish({"i": number}, exchange="exch", routing_key="k", declare=[queue])
+        put(connection, name, *range(5))
         result = published.run("consume", name, "5", exchange="exch", binding_key="k")
         assert sorted(each["body"]["i"] for each in result["received"]) == [0, 1, 2, 3, 4]
 
@@ -83,9 +89,7 @@ class TestPubSub(FanoutBothWays, RemoteControlBothWays):
         self, site: Site, published: Published, connection: Any, name: str
     ) -> None:
         self.publish(site, name, 1)
-        queue = Queue(name, Exchange("exch"), routing_key="k")
-        with connection.Producer() as producer:
-            producer.publish({"i": 1}, exchange="exch", routing_key="k", declare=[queue])
+        put(connection, name, 1)
         result = published.run("consume", name, "2", exchange="exch", binding_key="k")
         assert sorted(each["body"]["i"] for each in result["received"]) == [0, 1]
 
@@ -93,9 +97,7 @@ class TestPubSub(FanoutBothWays, RemoteControlBothWays):
     def test_what_published_requeues_comes_here(
         self, published: Published, connection: Any, name: str
     ) -> None:
-        queue = Queue(name, Exchange("exch"), routing_key="k")
-        with connection.Producer() as producer:
-            producer.publish({"i": 1}, exchange="exch", routing_key="k", declare=[queue])
+        queue = put(connection, name, 1)
         published.run("consume", name, "1", exchange="exch", binding_key="k", settle="requeue")
         (message,) = received(connection, queue, 1, timeout=30)
         assert message.payload == {"i": 1}
@@ -104,9 +106,7 @@ class TestPubSub(FanoutBothWays, RemoteControlBothWays):
     def test_what_ours_requeues_goes_there(
         self, published: Published, connection: Any, name: str
     ) -> None:
-        queue = Queue(name, Exchange("exch"), routing_key="k")
-        with connection.Producer() as producer:
-            producer.publish({"i": 1}, exchange="exch", routing_key="k", declare=[queue])
+        queue = put(connection, name, 1)
         held: list[Any] = []
         with connection.Consumer(queue, on_message=held.append):
             while not held:

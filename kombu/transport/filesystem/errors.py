@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 
 from kombu.transport.errors import ErrorRow, ErrorTable, Mapped
 
@@ -19,19 +20,16 @@ ERRORS = ErrorTable(
 )
 
 
-class mapped(Mapped):
-    """As :meth:`ErrorTable.mapped`, with a full disk told apart.
-
-    Arguments:
-        doing: what is being done, for the message.
-    """
+class _Mapped(Mapped):
+    """With a full disk told apart."""
 
     __slots__ = ()
-
-    def __init__(self, doing: str) -> None:
-        super().__init__(ERRORS, doing)
 
     def translated(self, exc: BaseException) -> Exception:
         if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
             exc = DiskFull(exc.errno, exc.strerror, exc.filename)
         return super().translated(exc)
+
+
+#: As :meth:`ErrorTable.mapped`; takes what is being done.
+mapped = partial(_Mapped, ERRORS)

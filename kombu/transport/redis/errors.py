@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from typing import NamedTuple
 
 from redis import exceptions
@@ -102,23 +103,20 @@ def refined(error: Exception) -> Exception:
     return error
 
 
-class mapped(Mapped):
-    """Context: turn redis-py's errors into the library's own (see :meth:`ErrorTable.mapped`).
-
-    Arguments:
-        doing: what is being done, for the message.
-    """
+class _Mapped(Mapped):
+    """With what redis-py knows only by its text or cause."""
 
     __slots__ = ()
-
-    def __init__(self, doing: str) -> None:
-        super().__init__(ERRORS, doing)
 
     def translated(self, exc: BaseException) -> Exception:
         told = refined(exc) if isinstance(exc, Exception) else exc
         if isinstance(told, exceptions.NoPermissionError):
             return self._table.translate(told, self._doing + _RIGHTS)
         return self._table.translate(told, self._doing)
+
+
+#: Context: turns redis-py's errors into the library's own; takes what is being done.
+mapped = partial(_Mapped, ERRORS)
 
 
 class error_classes_t(NamedTuple):
