@@ -119,7 +119,7 @@ def test_one_trace_from_publish_to_settlement(connection: Connection, telemetry:
 
 def test_links_only(telemetry: Telemetry) -> None:
     with Connection(
-        "memory://links", middleware=[telemetry.middleware(links_only=True, settle_spans=False)]
+        "memory:///links", middleware=[telemetry.middleware(links_only=True, settle_spans=False)]
     ) as connection:
         connection.Producer().publish("x", routing_key="q")
         consume_one(connection, Queue("q"), lambda message: message.ack())

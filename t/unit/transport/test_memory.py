@@ -316,7 +316,7 @@ def test_a_finalizer_closes_a_connection_in_the_midst_of_another_ones_call() -> 
         """Closes its connection when it is collected, as pools of applications do."""
 
         def __init__(self) -> None:
-            self.connection = Connection("memory://finalized")
+            self.connection = Connection("memory:///finalized")
             self.queue = self.connection.SimpleQueue("q")
             self.itself = self
 
@@ -324,7 +324,7 @@ def test_a_finalizer_closes_a_connection_in_the_midst_of_another_ones_call() -> 
             self.connection.release()
 
     def collected() -> None:
-        broker = Connection("memory://finalized").transport.broker
+        broker = Connection("memory:///finalized").transport.broker
         Owner()
         with broker.lock:
             gc.collect()
