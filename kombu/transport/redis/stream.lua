@@ -31,6 +31,19 @@ local function last_delivered(stream)
   return '0-0'
 end
 
+-- the owners a group knows: {name, pending, idle} each
+local function consumers(stream)
+  local rows = redis.pcall('XINFO', 'CONSUMERS', stream, GROUP)
+  local found = {}
+  if rows.err then return found end
+  for _, row in ipairs(rows) do
+    local fields = {}
+    for index = 1, #row, 2 do fields[row[index]] = row[index + 1] end
+    found[#found + 1] = fields
+  end
+  return found
+end
+
 -- whether a claim would find something
 local function has_work(stream)
   if redis.call('EXISTS', stream) == 0 then return false end

@@ -20,6 +20,8 @@ local width = 2 + steps
 local clock = redis.call('TIME')
 local now = clock[1] .. '.' .. string.format('%06d', tonumber(clock[2]))
 local rows, wrong, taken, soon = {}, {}, 0, nil
+-- most messages taken from one owner at a time; leases after which an idle owner is struck off
+local RETURNS, FORGOTTEN = 1000, 60
 --include ring
 --include size
 
@@ -45,12 +47,20 @@ if sweeping then
   for queue = 1, queues do
     for step = 1, steps do
       local stream = key_of(queue, 2 + step)
-      for _, row in ipairs(pending(stream, 'IDLE', 1, '-', '+', 1000) or {}) do
-        local lease = tonumber(string.match(row[2], '~(%d+)$'))
-        if lease and row[3] >= lease then
-          redis.call('XCLAIM', stream, GROUP, RETURNED, 0, row[1], 'JUSTID')
-        elseif lease and (not soon or lease - row[3] < soon) then
-          soon = lease - row[3]
+      for _, holder in ipairs(consumers(stream)) do
+        local lease = tonumber(string.match(holder.name, '~(%d+)$'))
+        if lease and holder.pending > 0 then
+          local ended = pending(stream, 'IDLE', lease, '-', '+', RETURNS, holder.name)
+          for _, row in ipairs(ended) do
+            redis.call('XCLAIM', stream, GROUP, RETURNED, 0, row[1], 'JUSTID')
+          end
+          local next = pending(stream, '-', '+', 1, holder.name)[1]
+          if next then
+            local left = #ended < RETURNS and math.max(lease - next[3], 0) or 0
+            soon = math.min(soon or left, left)
+          end
+        elseif lease and holder.idle > lease * FORGOTTEN then
+          redis.call('XGROUP', 'DELCONSUMER', stream, GROUP, holder.name)
         end
       end
     end
