@@ -201,7 +201,12 @@ class RedisTopology(TopologyStore):
             return
         now = time.monotonic()
         for (exchange, routing_key, pattern, queue), (_, due) in list(self._expiring.items()):
-            if now >= due:
+            if now < due:
+                continue
+            if self.queue_arguments(queue) is None:
+                # It has expired: so will its binding.
+                del self._expiring[exchange, routing_key, pattern, queue]
+            else:
                 self.bind(exchange, routing_key, pattern, queue)
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP_PAUSE

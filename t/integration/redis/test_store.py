@@ -245,6 +245,13 @@ def test_reject_publish_refuses_what_is_too_much(open_store: OpenStore) -> None:
     assert bodies(store.claim(["q"], 5)) == ["a", "b"]
 
 
+def test_what_a_bounded_queue_takes_waits_for_replicas_too(open_store: OpenStore) -> None:
+    store = open_store(wait_replicas=1, wait_replicas_timeout=0.05)
+    store.declare(QueueSpec("q", arguments={"x-max-length": 2, "x-overflow": "reject-publish"}))
+    with pytest.raises(ChannelError, match="0 of 1 replicas"):
+        store.put([Put("q", envelope("a"))])
+
+
 def test_drop_head_hands_over_the_oldest(open_store: OpenStore) -> None:
     store = open_store()
     store.declare(QueueSpec("q", arguments={"x-max-length": 2}))
