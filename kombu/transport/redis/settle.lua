@@ -29,14 +29,14 @@ local function held(base, width, count)
   for index = 1, count do
     local text = records[index]
     if text then
-      local receipt, lease, queue, list = string.match(text, '^([^\n]*)\n([^\n]*)\n(.*)\n([^\n]*)$')
+      local receipt, lease, size, place = string.match(text, '^([^\n]*)\n([^\n]*)\n(%d+)\n(.*)$')
       if receipt == ARGV[base + (index - 1) * width + 2] then
         local drift = 1
         if seen[index] and until_[index] then
           drift = math.abs(tonumber(until_[index]) - tonumber(seen[index]) - tonumber(lease))
         end
         if drift < 0.0005 then
-          mine[index] = {queue, list}
+          mine[index] = {string.sub(place, 1, size), string.sub(place, size + 1)}
         else
           orphans[#orphans + 1] = fields[index]
         end

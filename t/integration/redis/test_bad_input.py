@@ -123,6 +123,25 @@ def test_a_queue_whose_key_is_something_else(
     assert client.dump("q") == before
 
 
+def test_a_queue_with_a_key_of_another_type_does_not_withhold_what_others_gave(
+    server: RedisServer, client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As in a cluster, where each queue is claimed from by a call of its own.
+    options = {"cluster_tags": True}
+    with Connection(server.url, transport_options=options) as connection:
+        channel = connection.channel()
+        Producer(channel).publish("x", routing_key="q", declare=[Queue("q"), Queue("r")])
+        client.set("{r}_kombu.delayed", "x")
+        got: list[Any] = []
+        with Consumer(channel, [Queue("q"), Queue("r")], on_message=got.append):
+            connection.drain_events(timeout=5)
+            assert [message.payload for message in got] == ["x"]
+            assert not got[0].delivery_info.get("redelivered")
+            with pytest.raises(ChannelError, match="WRONGTYPE"):
+                connection.drain_events(timeout=5)
+    assert "'r'" in caplog.text
+
+
 @pytest.mark.parametrize("key", ["unacked", "unacked_index", "_kombu.holdings", "_kombu.leases"])
 def test_bookkeeping_of_another_type_is_said_and_loses_nothing(
     connection: Connection, client: redis.Redis, key: str
