@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from kombu.transport.redis.errors import mapped
 from kombu.transport.redis.listener import Heard
+from kombu.transport.redis.node import Node
 from kombu.transport.redis.options import RedisOptions
 from kombu.transport.redis.server import Server
 from kombu.transport.redis.wake import Waker
@@ -47,6 +48,8 @@ class RedisFanout(Fanout):
         self._lock = threading.RLock()
         #: pattern -> queues, in the order they subscribed
         self._subscriptions: dict[bytes, list[str]] = {}
+        #: Where the patterns are listened to.
+        self._node: Node | None = None
         self._inbox: deque[tuple[str, Envelope]] = deque()
         self._recent: deque[tuple[str, str]] = deque(maxlen=_RECENT)
         waker.add_hearer(self._heard)
@@ -92,7 +95,18 @@ class RedisFanout(Fanout):
                 if queue not in queues:
                     queues.append(queue)
         with mapped(f"subscribe to fanout exchange {exchange!r}"):
-            self._server.any_node().listener.subscribe_patterns(patterns)
+            self._listen(anew=True)
+
+    def _listen(self, anew: bool = False) -> None:
+        """Have a server's listener hear all patterns, also after it was closed or replaced."""
+        node = self._node
+        if node is None or node not in self._server.nodes():
+            node = self._node = self._server.any_node()
+            anew = True
+        if anew or not node.listener.is_open:
+            with self._lock:
+                patterns = [pattern.decode() for pattern in self._subscriptions]
+            node.listener.subscribe_patterns(patterns)
 
     def unsubscribe(self, queue: str) -> None:
         with self._lock:
@@ -104,12 +118,14 @@ class RedisFanout(Fanout):
                     del self._subscriptions[pattern]
                     gone.append(pattern.decode())
             self._inbox = deque(item for item in self._inbox if item[0] != queue)
-        if gone:
+        if gone and self._node is not None:
             with mapped("unsubscribe from a fanout exchange"):
-                self._server.any_node().listener.unsubscribe_patterns(gone)
+                self._node.listener.unsubscribe_patterns(gone)
 
     def pump(self, deliver: Callable[[str, Envelope], None]) -> int:
         with mapped("receive fanout messages"):
+            if self._subscriptions:
+                self._listen()
             self._waker.hear()
         count = 0
         while self._inbox:

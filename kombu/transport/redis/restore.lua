@@ -44,7 +44,8 @@ if ARGV[1] == 'find' then
   local lease = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
   if lease[2] then soon = tonumber(lease[2]) - now end
   local peer = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-  if peer[2] then
+  -- of what has a lease that counts, however old its last sign of life is
+  if peer[2] and not redis.call('ZSCORE', KEYS[4], peer[1]) then
     local wait = tonumber(peer[2]) + patience - now
     if not soon or wait < soon then soon = wait end
   end

@@ -39,6 +39,7 @@ for queue = 1, queues do
     redis.call('ZREM', KEYS[base + 1], owner)
   else
     redis.call('ZADD', KEYS[base + 1], string.format('%.6f', now), owner)
+    redis.call('ZREMRANGEBYSCORE', KEYS[base + 1], '-inf', now - 600)
     redis.call('PEXPIRE', KEYS[base + 1], 600000)
     crowd = math.max(crowd, redis.call('ZCARD', KEYS[base + 1]))
   end
