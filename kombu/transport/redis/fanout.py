@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,10 @@ from kombu.utils.json import dumps
 logger = logging.getLogger("kombu.transport.redis")
 
 _RECENT = 1000
+
+#: What means something else than itself in PSUBSCRIBE.
+_SPECIAL = re.compile(r"[\\?*\[\]]")
+_SPECIAL_IN_KEY = re.compile(r"[\\?\[\]]")
 
 
 class RedisFanout(Fanout):
@@ -73,6 +78,13 @@ class RedisFanout(Fanout):
             name = f"{exchange}/{routing_key}"
         return [self._options.global_keyprefix + prefix + name for prefix in self._prefixes()]
 
+    def _patterns(self, exchange: str, routing_key: str) -> list[str]:
+        """What to subscribe to: in a routing key ``*`` and ``#`` stand for anything."""
+        key = routing_key if self._options.fanout_patterns else ""
+        plain = [channel.removesuffix(key) for channel in self._channels(exchange, routing_key)]
+        key = _SPECIAL_IN_KEY.sub(r"\\\g<0>", key).replace("#", "*")
+        return [_SPECIAL.sub(r"\\\g<0>", each) + key for each in plain]
+
     # ---- the port
 
     def publish(self, exchange: str, routing_key: str, message: Envelope) -> int | None:
@@ -88,7 +100,7 @@ class RedisFanout(Fanout):
         return None if self._server.is_cluster else max(int(reply) for reply in replies)
 
     def subscribe(self, exchange: str, queue: str, routing_key: str) -> None:
-        patterns = [channel.replace("#", "*") for channel in self._channels(exchange, routing_key)]
+        patterns = self._patterns(exchange, routing_key)
         with self._lock:
             for pattern in patterns:
                 queues = self._subscriptions.setdefault(pattern.encode(), [])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from amqp.exceptions import ChannelError
 
-from kombu import Connection, Consumer, Producer, Queue
+from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.testing.conformance.store import envelope
 from t.integration.redis.servers import RedisServer
 
@@ -188,6 +190,70 @@ def test_a_database_that_is_not_there(server: RedisServer) -> None:
         kinds = (*connection.connection_errors, *connection.channel_errors)
         with pytest.raises(kinds, match=r"(?i)out of range"):
             connection.transport.establish_connection()
+
+
+@pytest.mark.parametrize("kind", ["clustr", "sentinal", "cluster+strems"])
+def test_a_scheme_that_is_none_does_not_show_the_password(kind: str) -> None:
+    with (
+        pytest.raises(ValueError, match="scheme") as caught,
+        Connection(f"redis+{kind}://user:secret@127.0.0.1:1/0") as connection,
+    ):
+        connection.connect()
+    assert "secret" not in str(caught.value)
+
+
+def test_options_show_no_secrets() -> None:
+    options = {"master_name": "m", "sentinel_kwargs": {"password": "secret"}}
+    with Connection("sentinel://127.0.0.1:1/0", transport_options=options) as connection:
+        shown = [connection.transport.options, connection.transport.broker.server.any_node().pool]
+        assert "secret" not in repr(shown)
+
+
+@pytest.mark.parametrize("name", ["a[b]", "a?", "a\\b", "a*", "a#", "\u00fc\x06"])
+def test_a_fanout_exchange_is_its_name_and_no_pattern(connection: Connection, name: str) -> None:
+    channel = connection.channel()
+    exchange, similar = Exchange(name, "fanout"), Exchange(f"{name}b", "fanout")
+    got: list[Any] = []
+    with Consumer(channel, [Queue("f", exchange)], on_message=got.append):
+        producer = Producer(channel)
+        producer.publish("not for it", exchange=similar, declare=[similar])
+        producer.publish("for it", exchange=exchange)
+        connection.drain_events(timeout=2)
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=0.05)
+    assert [message.payload for message in got] == ["for it"]
+
+
+def test_patterns_of_fanout_routing_keys(connection: Connection) -> None:
+    channel = connection.channel()
+    exchange = Exchange("f[1]", "fanout")
+    got: list[Any] = []
+    with Consumer(channel, [Queue("f", exchange, "a.#")], on_message=got.append):
+        producer = Producer(channel, exchange)
+        producer.publish("no", "b.c")
+        producer.publish("yes", "a.b.c")
+        connection.drain_events(timeout=2)
+    assert [message.payload for message in got] == ["yes"]
+
+
+@pytest.mark.parametrize("lacking", [["ZMSCORE"], ["ZMSCORE", "CLIENT"]], ids=["6.0", "5"])
+def test_a_server_without_later_commands(tmp_path: Path, lacking: list[str]) -> None:
+    server = RedisServer(tmp_path / "old", *(f'rename-command {name} ""' for name in lacking))
+    try:
+        with Connection(server.start().url) as connection:
+            channel = connection.channel()
+            queue = Queue("q", Exchange("e"), "k", expires=60)(channel)
+            queue.declare()
+            Producer(channel).publish("x", exchange="e", routing_key="k")
+            message = queue.get()
+            message.requeue()
+            message = queue.get()
+            assert message.payload == "x"
+            message.ack()
+            assert not server.client().exists("unacked", "q")
+            assert queue.get() is None
+    finally:
+        server.stop(signal.SIGKILL)
 
 
 @pytest.mark.parametrize("port", ["x", "99999"])
