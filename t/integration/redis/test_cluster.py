@@ -164,6 +164,7 @@ def test_a_slot_that_nobody_serves_for_a_while_and_a_node_that_goes(
             time.sleep(0.05)
         # The same channel goes on.
         producer.publish("after", routing_key=queue)
+        cluster[0].stop(signal.SIGKILL)
         connection.transport.broker.server.refresh()
         while not got and time.monotonic() < deadline:
             producer.publish("to all", exchange="all")
