@@ -171,6 +171,9 @@ class PutVerbs(StoreBase):
         expires = self._expiry.get(queue)
         if expires is not None:
             return self._touch(queue, expires)
+        if queue in self._policies:
+            # Declared here, not to expire.
+            return []
         if self.find_expiry is not None and (others := self.find_expiry(queue)):
             return [("PEXPIRE", key, others) for key in self._keys.lists(queue)]
         return []

@@ -306,7 +306,11 @@ class RedisTopology(TopologyStore):
 
     def expiry(self, queue: str) -> int | None:
         """Lifetime in milliseconds of a queue that somebody declared with ``x-expires``."""
-        key = self._keys.of_queue("expiring", queue)
+        backend = self._backend()
+        key = backend.keys.of_queue("expiring", queue)
+        known: int | None = backend.reads.fresh(key)
+        if known is not MISSING:
+            return known
         with mapped(f"look up queue {queue!r}"):
             found: int | None = self._reads.read(key, ("GET", key), _milliseconds)
         return found
