@@ -11,6 +11,7 @@ from kombu.transport.redis.errors import ERRORS as TABLE
 from kombu.transport.redis.errors import NotEnoughReplicas, mapped
 from kombu.transport.redis.holder import StoreBase, or_none
 from kombu.transport.redis.link import Command, Script
+from kombu.transport.redis.options import SOCKET_TIMEOUT
 from kombu.transport.virtual.policy import QueuePolicy
 from kombu.transport.virtual.store import PartialPutError, Put, QueueFull
 from kombu.utils.json import write
@@ -126,7 +127,7 @@ class PutVerbs(StoreBase):
         commands: list[tuple[str, Command]] = [*batch.commands]
         replicas = self._options.wait_replicas
         if replicas:
-            timeout = int((self._options.wait_replicas_timeout or 0) * 1000)
+            timeout = self._replicas_timeout()
             bases = [base for base, _ in batch.commands]
             bases += [self._keys.base(puts[index].queue) for index in batch.done]
             for base in dict.fromkeys(bases):
@@ -147,6 +148,14 @@ class PutVerbs(StoreBase):
                 for index in indexes:
                     name = puts[index].queue
                     failed.setdefault(index, TABLE.translate(reply, f"put into queue {name!r}"))
+
+    def _replicas_timeout(self) -> int:
+        """Milliseconds to wait for replicas: never 0, which is for ever to the server."""
+        seconds = self._options.wait_replicas_timeout
+        reply = self._options.socket_timeout
+        # It is to answer before its answer counts as missing.
+        longest = 0.9 * (SOCKET_TIMEOUT if reply is None else reply or SOCKET_TIMEOUT)
+        return max(int(1000 * min(longest if seconds is None else seconds, longest)), 1)
 
     def _put_bounded(self, item: Put, policy: QueuePolicy) -> bool:
         lists = self._keys.lists(item.queue)

@@ -373,6 +373,17 @@ def test_what_a_bounded_queue_takes_waits_for_replicas_too(open_store: OpenStore
         store.put([Put("q", envelope("a"))])
 
 
+@pytest.mark.parametrize("seconds", [0, None, 60], ids=["none", "any", "more than for a reply"])
+def test_replicas_are_never_waited_for_longer_than_a_reply(
+    open_store: OpenStore, client: redis.Redis, seconds: float | None
+) -> None:
+    store = open_store(
+        timeout=1.0, socket_timeout=1.0, wait_replicas=1, wait_replicas_timeout=seconds
+    )
+    with pytest.raises(ChannelError, match="0 of 1 replicas"):
+        store.put([Put("q", envelope("a"))])
+
+
 def test_drop_head_hands_over_the_oldest(open_store: OpenStore) -> None:
     store = open_store()
     store.declare(QueueSpec("q", arguments={"x-max-length": 2}))
