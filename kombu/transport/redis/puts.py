@@ -172,7 +172,9 @@ class PutVerbs(StoreBase):
         return "LPUSH", self._keys.list_for(queue, priority)
 
     def _delayed(self, item: Put, text: str) -> Command:
-        member = f"{self._keys.step_of(item.priority)}:{uuid.uuid4().hex[:12]}:{text}"
+        # Those that are ready at one moment come in the order of their members.
+        nonce = f"{time.time_ns():016x}{next(self._numbers):08x}{uuid.uuid4().hex[:8]}"
+        member = f"{self._keys.step_of(item.priority)}:{nonce}:{text}"
         return "ZADD", self._keys.of_queue("delayed", item.queue), item.ready_at or 0, member
 
     def _lifetime(self, queue: str) -> list[Command]:

@@ -100,6 +100,14 @@ class TestRedisStore(StoreContract):
         store.settle(releases=[second])
         assert len(self.claim(store, queue, 1)) == 1
 
+    def test_what_is_ready_at_one_moment_keeps_its_order(
+        self, stores: OpenStore, queue: str
+    ) -> None:
+        store, at = stores(), time.time() + 0.05
+        texts = [str(number) for number in range(20)]
+        store.put([Put(queue, envelope(text), ready_at=at) for text in texts])
+        assert bodies(self.claim(store, queue, 20)) == texts
+
     def test_a_delayed_message_keeps_its_priority_and_wakes(
         self, stores: OpenStore, queue: str
     ) -> None:
