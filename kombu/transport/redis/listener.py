@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from redis import exceptions
 
+from kombu.transport.redis.errors import ERRORS, refined
 from kombu.transport.redis.link import pack
 from kombu.transport.redis.readiness import new_poll
 
@@ -50,7 +51,7 @@ class Listener:
         #: The server's number of this connection, for CLIENT TRACKING REDIRECT.
         self.client_id = 0
         #: Why the server does not tell that number.
-        self.refusal: exceptions.ResponseError | None = None
+        self.refusal: Exception | None = None
 
     @property
     def is_open(self) -> bool:
@@ -81,7 +82,9 @@ class Listener:
                 try:
                     self.client_id = int(connection.read_response())
                 except exceptions.ResponseError as exc:
-                    self.refusal = exc
+                    self.refusal = refined(exc)
+                    if isinstance(self.refusal, ERRORS.connection_errors):
+                        raise self.refusal from exc
                 if self._channels:
                     self._confirmed("SUBSCRIBE", self._channels)
                 if self._patterns:

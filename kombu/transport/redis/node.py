@@ -9,6 +9,7 @@ from typing import Any
 
 from redis import exceptions
 
+from kombu.transport.redis.errors import ERRORS
 from kombu.transport.redis.link import Link
 from kombu.transport.redis.listener import INVALIDATE, Heard, Listener
 from kombu.transport.redis.renewals import Credentials
@@ -55,7 +56,8 @@ class Node:
                     "CLIENT", "TRACKING", "ON", "REDIRECT", self.listener.client_id, "OPTIN"
                 )
             except exceptions.ResponseError as exc:
-                if isinstance(exc, exceptions.ReadOnlyError):
+                if isinstance(exc, ERRORS.connection_errors):
+                    # It can't now: that says nothing of later.
                     raise
                 if "does not exist" not in str(exc):
                     self._give_up_tracking(exc)

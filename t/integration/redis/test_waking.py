@@ -286,6 +286,45 @@ def test_what_is_renewed_less_often_than_peers_are_patient_is_not_looked_at_all_
     assert client.info("commandstats")["cmdstat_evalsha"]["calls"] < 6
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["connected", "new"])
+def test_a_server_that_is_busy_for_a_moment_is_not_taken_for_one_that_announces_nothing(
+    open_store: OpenStore, client: redis.Redis, caplog: pytest.LogCaptureFixture, known: bool
+) -> None:
+    store = open_store()
+    if known:
+        assert store.claim(["q"], 1) == []
+        assert not store.wait(["q"], 0.05)
+        # Its listener stays, and is to be told of by another connection.
+        client.client_kill_filter(_type="normal", skipme=True)
+    before = client.config_get("busy-reply-threshold")["busy-reply-threshold"]
+    client.config_set("busy-reply-threshold", 1)
+    running = threading.Thread(
+        target=pytest.raises,
+        args=(redis.ResponseError, client.eval, "while true do end", 0),
+    )
+    running.start()
+    admin = redis.Redis(port=client.connection_pool.connection_kwargs["port"], protocol=2)
+
+    def busy() -> bool:
+        with contextlib.suppress(redis.ResponseError):
+            admin.ping()
+            return False
+        return True
+
+    try:
+        assert wait_for(busy)
+        # The first may say no more than that a connection was lost.
+        for _ in range(3):
+            with contextlib.suppress(RecoverableConnectionError):
+                store.wait(["q"], 1)
+    finally:
+        admin.script_kill()
+        running.join(5)
+        admin.config_set("busy-reply-threshold", before)
+    assert not store.wait(["q"], 0.01)
+    assert "does not announce" not in caplog.text
+
+
 def test_a_forked_child_is_not_taken_for_its_parent(
     open_store: OpenStore, client: redis.Redis
 ) -> None:
