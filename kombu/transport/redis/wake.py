@@ -32,6 +32,10 @@ _BACKOFF = (0.001, 1.0)
 #: Longest pause between two looks in a cluster, where a slot that moves takes its sentry along.
 _CLUSTER_TICK = 5.0
 
+#: So many registrations in vain, each so soon after the last (in seconds), are too many: the
+#: server forgets what it is to watch (``tracking-table-max-keys``). It is asked instead.
+_IN_VAIN, _AT_ONCE, _RESPITE = 100, 0.1, 5.0
+
 #: Told to hearers when a connection was lost: what they know may be out of date.
 LOST = Heard(b"", None)
 
@@ -71,6 +75,9 @@ class Waker:
         self._due: float | None = None
         self._pause = _BACKOFF[0]
         self._rung = 0
+        self._registered = 0.0
+        self._in_vain = 0
+        self._respite_until = 0.0
         #: Where this owner is registered as waiting.
         self.registration = Registration(server, keys, owner, self._tick, script)
 
@@ -126,6 +133,7 @@ class Waker:
         """This owner is at work: the server has taken it off the lists of these queues."""
         with self._lock:
             self._armed = frozenset()
+            self._in_vain = 0
             self.registration.queues.difference_update(queues)
 
     def forget(self) -> None:
@@ -147,10 +155,17 @@ class Waker:
                 return self._look(queues)
             wanted = frozenset(queues)
             now = time.monotonic()
+            if now < self._respite_until:
+                return self._look(queues)
             ran_out = now >= self._armed_until
             over = ran_out or (self._due is not None and now >= self._due)
             if wanted <= self._armed and not over and self.registration.holds(queues):
                 return False
+            self._in_vain = self._in_vain + 1 if now < self._registered + _AT_ONCE else 0
+            self._registered = now
+            if self._in_vain >= _IN_VAIN:
+                self._in_vain, self._respite_until = 0, now + _RESPITE
+                return self._look(queues)
             standing = self.registration.register(queues, look=ran_out)
             self._armed = frozenset() if standing.work else wanted
             pause = self._tick if standing.look is None else min(standing.look, self._tick)

@@ -325,6 +325,27 @@ def test_a_server_that_is_busy_for_a_moment_is_not_taken_for_one_that_announces_
     assert "does not announce" not in caplog.text
 
 
+def test_a_server_that_forgets_what_to_watch_is_not_asked_all_the_time(
+    server: RedisServer, client: redis.Redis
+) -> None:
+    client.config_set("tracking-table-max-keys", 2)
+    try:
+        with (
+            Connection(server.url) as connection,
+            Consumer(connection.channel(), [Queue(f"q{n}") for n in range(8)], on_message=print),
+        ):
+
+            def calls() -> int:
+                client.config_resetstat()
+                with pytest.raises(TimeoutError):
+                    connection.drain_events(timeout=0.5)
+                return int(client.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+            assert wait_for(lambda: calls() < 30, 10)
+    finally:
+        client.config_set("tracking-table-max-keys", 1_000_000)
+
+
 def test_a_forked_child_is_not_taken_for_its_parent(
     open_store: OpenStore, client: redis.Redis
 ) -> None:
