@@ -44,3 +44,16 @@ class VisibilityContract(SteppedContract):
         (again,) = self.claim(living, queue, 1)
         assert again.message["body"] == "a"
         assert again.redelivered
+
+
+class UnorderedReturns(StoreContract):
+    """What is given back goes where the backend likes."""
+
+    def test_released_messages_return_to_the_head_in_order(self, store: Store, queue: str) -> None:
+        """They do return, in an order that the backend does not promise."""
+        self.put(store, queue, *"abcdef")
+        claims = self.claim(store, queue, 4)
+        store.settle(acks=[claims[1]], releases=[claims[3], claims[0], claims[2]])
+        again = self.claim(store, queue, 5)
+        assert sorted(bodies(again)) == ["a", "c", "d", "e", "f"]
+        assert [claim.redelivered for claim in again].count(True) == 3

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kombu.transport import virtual
 from kombu.transport.clients import load_client
 from kombu.transport.options import shown_by

@@ -17,14 +17,14 @@ from kombu.transport.azureservicebus import Transport
 from kombu.transport.azureservicebus.store import ServiceBusStore
 from kombu.transport.virtual.errors import MessageTooLarge
 from kombu.transport.virtual.store import Put, QueueSpec
-from t.integration.stepped import SteppedContract
+from t.integration.stepped import SteppedContract, UnorderedReturns
 from t.services.pool import Servers
 
 OpenStore = Callable[..., ServiceBusStore]
 
 
 @pytest.mark.server("servicebus")
-class TestServiceBusStore(SteppedContract):
+class TestServiceBusStore(UnorderedReturns, SteppedContract):
     @pytest.fixture
     def open_store(self, servers: Servers) -> OpenStore:
         environment = servers.env("servicebus")
@@ -45,14 +45,6 @@ class TestServiceBusStore(SteppedContract):
             return store
 
         return open_one
-
-    def test_released_messages_return_to_the_head_in_order(self, store: Any, queue: str) -> None:
-        """They do return, in an order that Service Bus does not promise."""
-        self.put(store, queue, *"abcdef")
-        claims = self.claim(store, queue, 4)
-        store.settle(acks=[claims[1]], releases=[claims[3], claims[0], claims[2]])
-        again = self.claim(store, queue, 5)
-        assert sorted(bodies(again)) == ["a", "c", "d", "e", "f"]
 
     def test_higher_priority_first_then_age(self, store: Any, queue: str) -> None:
         """Priority steps are queues of their own."""

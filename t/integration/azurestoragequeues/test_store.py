@@ -15,15 +15,15 @@ from kombu.transport.azurestoragequeues import Transport
 from kombu.transport.azurestoragequeues.store import LARGEST_MESSAGE, StorageQueueStore
 from kombu.transport.virtual.envelope import noting
 from kombu.transport.virtual.errors import MessageTooLarge
-from kombu.transport.virtual.store import Put, QueueSpec, Store
-from t.integration.stepped import VisibilityContract
+from kombu.transport.virtual.store import Put, QueueSpec
+from t.integration.stepped import UnorderedReturns, VisibilityContract
 from t.services.pool import Servers
 
 OpenStore = Callable[..., StorageQueueStore]
 
 
 @pytest.mark.server("azurite")
-class TestStorageQueueStore(VisibilityContract):
+class TestStorageQueueStore(UnorderedReturns, VisibilityContract):
     @pytest.fixture
     def open_store(self, servers: Servers) -> OpenStore:
         prefix = f"{uuid4().hex[:8]}-"
@@ -36,15 +36,6 @@ class TestStorageQueueStore(VisibilityContract):
             return store
 
         return open_one
-
-    def test_released_messages_return_to_the_head_in_order(self, store: Store, queue: str) -> None:
-        """Azure puts them behind those that wait."""
-        self.put(store, queue, *"abcdef")
-        claims = self.claim(store, queue, 4)
-        store.settle(acks=[claims[1]], releases=[claims[0], claims[2], claims[3]])
-        again = self.claim(store, queue, 5)
-        assert sorted(bodies(again)) == ["a", "c", "d", "e", "f"]
-        assert [claim.redelivered for claim in again].count(True) == 3
 
     def test_a_claim_is_one_call_of_32(self, open_store: OpenStore, queue: str) -> None:
         store = open_store()
