@@ -67,7 +67,6 @@ class FilesystemStore(Store):
     features = Features(
         priority=True,
         message_ttl=True,
-        queue_expiry=True,
         max_length=True,
         dead_letter=True,
         delay=True,

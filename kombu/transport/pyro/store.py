@@ -34,7 +34,6 @@ class PyroStore(Store):
     features = Features(
         priority=True,
         message_ttl=True,
-        queue_expiry=True,
         max_length=True,
         dead_letter=True,
         delay=True,
