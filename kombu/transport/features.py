@@ -20,7 +20,8 @@ class Features:
         priority: higher AMQP priorities are delivered first (or, where the published
             storage format says so, lower numbers first).
         message_ttl: messages expire, by ``expiration`` and by ``x-message-ttl``.
-        queue_expiry: an unused queue is deleted after ``x-expires``.
+        queue_expiry: an unused queue is deleted after ``x-expires``. Where others share the
+            store it must be native: the virtual layer sees only its own process using a queue.
         max_length: ``x-max-length`` with ``x-overflow``.
         max_length_bytes: ``x-max-length-bytes``, too.
         dead_letter: ``x-dead-letter-exchange`` and ``-routing-key`` with ``x-death``.
@@ -73,7 +74,6 @@ class Features:
 SHARED_STORE = Features(
     priority=True,
     message_ttl=True,
-    queue_expiry=True,
     max_length=True,
     dead_letter=True,
     delay=True,

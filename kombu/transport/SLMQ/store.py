@@ -39,7 +39,6 @@ class SLMQStore(WakerStore):
     # nor does it let a holder ask for more time: what is released is put again, at the end.
     features = Features(
         message_ttl=True,
-        queue_expiry=True,
         dead_letter=True,
         delay=True,
         mandatory=True,

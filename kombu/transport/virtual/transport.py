@@ -330,10 +330,12 @@ class Transport(base.Transport):
         self.dispatcher.credit_returned()
 
     def sweep(self, channel: Any) -> None:
-        """Dead-letter what the store took out of its queues by itself."""
+        """What time brings: queues unused for too long go, messages are dead-lettered."""
         store = self.store
         if store is None:
             return
+        if self.topology.expiring:
+            channel._expire_queues()
         while True:
             discards = store.sweep(100)
             if self.bounds is not None:
