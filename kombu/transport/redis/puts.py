@@ -25,6 +25,8 @@ class _Batch:
     def __init__(self) -> None:
         self.commands: list[tuple[str, list[Any]]] = []
         self.origins: list[list[int]] = []
+        #: Messages that a script has put already.
+        self.done: list[int] = []
 
     def add(self, base: str, command: Command, origins: list[int]) -> None:
         """One more command."""
@@ -80,7 +82,9 @@ class PutVerbs(StoreBase):
                 self._crowded.add(queue)
                 if policy.overflow != "drop-head" and ready_at is None:
                     with mapped(f"put into queue {queue!r}"):
-                        if not self._put_bounded(item, policy):
+                        if self._put_bounded(item, policy):
+                            batch.done.append(index)
+                        else:
                             failed[index] = QueueFull(f"queue {queue!r} is full")
                     continue
             text = write(message)
@@ -109,7 +113,7 @@ class PutVerbs(StoreBase):
     def _prolong(self, puts: Sequence[Put], batch: _Batch) -> None:
         """Let the queues of the batch that expire live on for their time from now."""
         members: dict[str, list[int]] = {}
-        for origins in batch.origins:
+        for origins in (*batch.origins, *([index] for index in batch.done)):
             members.setdefault(puts[origins[0]].queue, []).extend(origins)
         for queue, indexes in members.items():
             for command in self._lifetime(queue):
@@ -120,7 +124,9 @@ class PutVerbs(StoreBase):
         replicas = self._options.wait_replicas
         if replicas:
             timeout = int((self._options.wait_replicas_timeout or 0) * 1000)
-            for base in dict.fromkeys(base for base, _ in batch.commands):
+            bases = [base for base, _ in batch.commands]
+            bases += [self._keys.base(puts[index].queue) for index in batch.done]
+            for base in dict.fromkeys(bases):
                 commands.append((base, ("WAIT", replicas, timeout)))
         if not commands:
             return

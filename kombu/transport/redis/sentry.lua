@@ -54,6 +54,8 @@ for queue = 1, queues do
     redis.call('ZREM', idle, owner)
   else
     redis.call('ZADD', idle, string.format('%.6f', now), owner)
+    -- who lives shows up again before
+    redis.call('ZREMRANGEBYSCORE', idle, '-inf', now - 600)
     redis.call('PEXPIRE', idle, 600000)
     crowd = math.max(crowd, redis.call('ZCARD', idle))
   end

@@ -76,6 +76,7 @@ class Transport(virtual.Transport):
         if self._broker is None:
             self._broker = self._connect()
             self._broker.store.chores.append(self._shared.maintain)
+            self._broker.store.consumed = lambda: self.dispatcher.consumers.queues
         return self._broker
 
     def _parameters(self) -> dict[str, Any]:

@@ -139,6 +139,10 @@ class Waker:
     def arm(self, queues: Sequence[str]) -> bool:
         """Register as waiting for ``queues``; whether there is work already."""
         with self._lock:
+            if not queues:
+                # Nobody is to rely on us to watch what we don't wait for.
+                self.registration.resign(list(self.registration.queues))
+                return False
             if not self._enabled or not self.registration.listen(queues):
                 return self._look(queues)
             wanted = frozenset(queues)
@@ -186,7 +190,7 @@ class Waker:
                 return False
             idle_for = chore()
             # Once more after arming: setting up reads what has arrived meanwhile.
-            if self.hear() or (queues and (self.arm(queues) or self.hear())):
+            if self.hear() or self.arm(queues) or self.hear():
                 with self._lock:
                     self._rung = 0
                 return True
