@@ -10,6 +10,7 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from kombu.transport.nats.errors import ERRORS
 from kombu.transport.nats.link import Link
 from kombu.transport.nats.names import Names
+from kombu.transport.nats.streams import erase
 from kombu.transport.virtual.store import TopologyStore
 from kombu.utils.json import dumps, loads
 
@@ -106,9 +107,9 @@ class NatsTopology(TopologyStore):
         self._change(doing, exchange, lambda found: found.update(type=type))
 
     def delete_exchange(self, exchange: str) -> None:
-        link, bucket = self._connect()
+        link, _ = self._connect()
         with ERRORS.mapped(f"delete exchange {exchange!r}"):
-            link.run(bucket.delete(self._names.exchange_key(exchange)))
+            link.run(erase(link, self._names, self._names.exchange_key(exchange)))
 
     def queue_arguments(self, queue: str) -> Mapping[str, Any] | None:
         found = self._read(f"look up queue {queue!r}", self._names.queue_key(queue))
