@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -276,10 +277,11 @@ class KafkaStore(WakerStore):
             self._feeds.clear()
         for feed in feeds:
             feed.close(0)
+        deadline = time.monotonic() + self.clients.timeout
         for feed in feeds:
-            feed.close(self.clients.timeout)
+            feed.close(max(deadline - time.monotonic(), 0.0))
         self.waker.close()
         if self.topology is not None:
             self.topology.close()
-        self.sender.forget()
+        self.sender.close()
         self.clients.close()

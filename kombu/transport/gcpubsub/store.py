@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from amqp.exceptions import NotFound
+from amqp.exceptions import ChannelError, NotFound
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.gcpubsub.clients import Clients
@@ -27,6 +27,8 @@ logger = get_logger(__name__)
 
 #: What one publish call may hold.
 MOST_MESSAGES, MOST_BYTES = 1000, 9_000_000
+#: Of how many messages that were given back it is known how often.
+MOST_RETURNED = 10_000
 #: What one pull may bring.
 LARGEST_PULL = 1000
 
@@ -183,7 +185,10 @@ class PubSubStore(LongPollStore):
         receipt = Receipt(found.id, raw.ack_id, raw.message.message_id)
         message = parse(raw.message.data)
         if message is None:
-            self._quarantine(source, raw, receipt)
+            try:
+                self._quarantine(source, raw, receipt)
+            except ChannelError as exc:  # it comes again after its deadline
+                logger.error("queue %r: what is no message stays there: %s", source, exc)
             return None
         if wait := ready_in(message):
             self._hold([receipt], min(wait, LONGEST_DEADLINE))
@@ -225,8 +230,11 @@ class PubSubStore(LongPollStore):
         for receipt in done:
             receipt.settled = True
             self._returned.pop(receipt.message_id, None)
-        for receipt in back:
-            self._returned[receipt.message_id] = self._returned.get(receipt.message_id, 0) + 1
+        for receipt in back:  # the last to be forgotten
+            times = self._returned.pop(receipt.message_id, 0)
+            self._returned[receipt.message_id] = times + 1
+        while len(self._returned) > MOST_RETURNED:  # others acknowledged them, or will
+            del self._returned[next(iter(self._returned))]
         self._hold(back, 0)
         for receipt in back:
             receipt.settled = True

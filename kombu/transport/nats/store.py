@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.errors import NoKeysError, NoStreamResponseError
@@ -26,7 +27,7 @@ from kombu.transport.nats.holding import ACK, GIVE_BACK, GIVE_UP, RENEW, Holding
 from kombu.transport.nats.levels import Levels
 from kombu.transport.nats.link import Link
 from kombu.transport.nats.names import Level
-from kombu.transport.nats.streams import Streams, header
+from kombu.transport.nats.streams import Streams, erase, header
 from kombu.transport.sweeping import Sweep
 from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Claim, Put, QueueSpec, raise_failed
@@ -65,7 +66,7 @@ class NatsStore(WakerStore):
         self.deduplicate = deduplicate
         self.bucket = queues
         self._levels = Levels()
-        self._heard: set[str] = set()
+        self._bells: dict[str, Subscription] = {}
         self._leases = Sweep()
         self._delays = Delays(streams, streams.lease / 3)
         self.waker = Waker(Looking(self._may_have_work), self._leases, self._delays.sweep)
@@ -87,13 +88,21 @@ class NatsStore(WakerStore):
             self.link.run(work())
 
     def delete(self, queue: str) -> int:
+        names = self.streams.names
+        bell = self._bells.pop(queue, None)
+
         async def work() -> int:
-            await self.bucket.delete(self.streams.names.queue_key(queue))
-            return await self.streams.delete(queue)
+            await erase(self.link, names, names.queue_key(queue))
+            count = await self.streams.delete(queue)
+            if bell is not None:
+                await bell.unsubscribe()
+            return count
 
         self._levels.forget(queue)
         with ERRORS.mapped(f"delete queue {queue!r}"):
-            return self.link.run(work())
+            count = self.link.run(work())
+        self.link.forget(names.stream(queue))
+        return count
 
     def exists(self, queue: str) -> bool:
         with ERRORS.mapped(f"look up queue {queue!r}"):
@@ -223,13 +232,12 @@ class NatsStore(WakerStore):
 
     def _listen(self, queue: str) -> None:
         """From now on hear the queue's bell; see what is there already."""
-        if queue not in self._heard:
-            self._heard.add(queue)
+        if queue not in self._bells:
 
             async def told(data: bytes) -> None:
                 self._levels_rung(queue, Level.parse(data.decode()))
 
-            self.link.subscribe(self.streams.names.bell(queue), told)
+            self._bells[queue] = self.link.subscribe(self.streams.names.bell(queue), told)
         levels = self.link.run(self.streams.levels(queue))
         self._levels.found(queue, levels or set())
 
@@ -237,6 +245,7 @@ class NatsStore(WakerStore):
         stream = self.streams.names.stream(queue)
         if not self._levels.is_made(queue, level):
             await self.streams.make_level(queue, level)
+            self.lease = self.streams.lease
             self._levels.made(queue, level)
         since = time.monotonic()
         found = await self.link.pull(stream, str(level), limit)

@@ -10,6 +10,7 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from kombu.transport.nats.errors import ERRORS
 from kombu.transport.nats.names import Names
 from kombu.transport.nats.store import NatsStore
+from kombu.transport.nats.streams import erase
 from kombu.transport.virtual.store import TopologyStore
 from kombu.utils.json import dumps, loads
 
@@ -108,7 +109,7 @@ class NatsTopology(TopologyStore):
     def delete_exchange(self, exchange: str) -> None:
         store = self._connect()
         with ERRORS.mapped(f"delete exchange {exchange!r}"):
-            store.link.run(store.bucket.delete(self._names.exchange_key(exchange)))
+            store.link.run(erase(store.link, self._names, self._names.exchange_key(exchange)))
 
     def queue_arguments(self, queue: str) -> Mapping[str, Any] | None:
         found = self._read(f"look up queue {queue!r}", self._names.queue_key(queue))
