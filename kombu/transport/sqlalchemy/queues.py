@@ -14,6 +14,9 @@ from kombu.transport.virtual.policy import QueuePolicy
 from kombu.transport.virtual.store import QueueSpec
 from kombu.utils.json import dumps, loads
 
+#: How many queues are remembered: names for answers come and go. Above it all are forgotten.
+KEEP = 10_000
+
 
 class QueueInfo(NamedTuple):
     """What a put needs to know of a queue."""
@@ -82,6 +85,8 @@ class Queues:
 
     def _remember(self, name: str, identifier: int, arguments: str | None) -> QueueInfo:
         policy = QueuePolicy.of(loads(arguments)) if arguments else None
+        if len(self._known) >= KEEP:
+            self._known.clear()
         info = self._known[name] = QueueInfo(identifier, policy)
         return info
 
