@@ -6,14 +6,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import pymongo
+from amqp.exceptions import AccessRefused
+from amqp.exceptions import ConnectionError as AMQPConnectionError
 from pymongo import errors
 
 from kombu.transport.errors import ErrorRow, ErrorTable
 from kombu.utils.deadlines import time_left
 
+#: What the server calls wrong credentials: its own code, and Atlas's.
+_AUTHENTICATION_FAILED = (18, 8000)
+_UNAUTHORIZED = 13
+
 
 class MongoErrors(ErrorTable):
-    """Around each call, so that a publish's deadline holds for it here, too."""
+    """Around each call, so that a publish's deadline holds for it here, too.
+
+    Who is refused is told by the code of the error.
+    """
+
+    def translate(self, exc: BaseException, doing: str) -> Exception:
+        code = exc.code if isinstance(exc, errors.OperationFailure) else None
+        text = f"{doing}: {type(exc).__name__}: {exc}"
+        if code in _AUTHENTICATION_FAILED:
+            return AMQPConnectionError(text)
+        if code == _UNAUTHORIZED:
+            return AccessRefused(text)
+        return super().translate(exc, doing)
 
     @contextmanager
     def mapped(self, doing: str) -> Iterator[None]:

@@ -102,9 +102,14 @@ class Queues:
 
     def _write(self, connection: sa.Connection, name: str, arguments: str | None) -> None:
         queue, options = self.tables.queue, self.tables.options
-        known = connection.execute(sa.select(queue.c.id).where(queue.c.name == name)).first()
+        known = connection.execute(sa.select(queue.c.name).where(queue.c.name == name)).scalar()
         if known is None:
             connection.execute(sa.insert(queue).values(name=name))
+        elif known != name:
+            raise PreconditionFailed(
+                f"queue {name!r}: to the database its name is that of queue {known!r}; "
+                f"column {queue.name}.name needs a binary collation to tell them apart"
+            )
         if arguments is not None:
             connection.execute(sa.delete(options).where(options.c.queue == name))
             connection.execute(sa.insert(options).values(queue=name, arguments=arguments))
@@ -126,10 +131,9 @@ class Queues:
 
     def _identifier(self, connection: sa.Connection, name: str) -> int | None:
         queue = self.tables.queue
-        found: int | None = connection.execute(
-            sa.select(queue.c.id).where(queue.c.name == name)
-        ).scalar()
-        return found
+        rows = connection.execute(sa.select(queue.c.name, queue.c.id).where(queue.c.name == name))
+        # Compared here, too: a database may take another queue's name for the same.
+        return {row.name: row.id for row in rows}.get(name)
 
     def purge(self, name: str) -> int:
         """Drop what can be claimed, and what published peers have taken and left behind."""
