@@ -26,12 +26,12 @@ class MongoErrors(ErrorTable):
 
     def translate(self, exc: BaseException, doing: str) -> Exception:
         code = exc.code if isinstance(exc, errors.OperationFailure) else None
-        text = f"{doing}: {type(exc).__name__}: {exc}"
+        kind: type[Exception] | None = None
         if code in _AUTHENTICATION_FAILED:
-            return AMQPConnectionError(text)
-        if code == _UNAUTHORIZED:
-            return AccessRefused(text)
-        return super().translate(exc, doing)
+            kind = AMQPConnectionError
+        elif code == _UNAUTHORIZED:
+            kind = AccessRefused
+        return super().translate(exc, doing) if kind is None else kind(f"{doing}: {exc}")
 
     @contextmanager
     def mapped(self, doing: str) -> Iterator[None]:
