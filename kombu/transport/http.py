@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from kombu.transport.errors import ErrorRow
+from kombu.utils.deadlines import time_left
 
 
 class ServerError(Exception):
@@ -73,9 +74,9 @@ class Server:
         self.connect_timeout = connect_timeout
         self.timeout = timeout
         self.tls = tls
-        limits = urllib3.Timeout(connect=connect_timeout, read=timeout)
+        self._limits = urllib3.Timeout(connect=connect_timeout, read=timeout)
         common: dict[str, Any] = {
-            "timeout": limits,
+            "timeout": self._limits,
             "maxsize": 8,
             "retries": False,
             "headers": self.headers,
@@ -109,10 +110,16 @@ class Server:
             what :data:`HTTP_ERRORS` knows.
         """
         sent = {**self.headers, **(headers or {})}
+        left = time_left()
+        limits = self._limits
+        if left is not None:
+            limits = urllib3.Timeout(
+                connect=min(left, self.connect_timeout), read=min(left, self.timeout)
+            )
         if kind is not None:
             sent["Content-Type"] = kind
         answer = self._pool.request(
-            method, target(path, query), body=body, headers=sent, redirect=False
+            method, target(path, query), body=body, headers=sent, redirect=False, timeout=limits
         )
         names = {name.lower(): value for name, value in answer.headers.items()}
         return Reply(answer.status, names, answer.data)

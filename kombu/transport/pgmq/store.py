@@ -353,7 +353,8 @@ class PgmqStore(WakerStore):
 
     def _has_work(self, queues: Sequence[str]) -> bool:
         looks = [
-            sql.SQL("SELECT 1 FROM {} WHERE vt <= clock_timestamp()").format(self._table(queue))
+            # By now(), as an index serves it; clock_timestamp() would be asked of each message.
+            sql.SQL("SELECT 1 FROM {} WHERE vt <= now()").format(self._table(queue))
             for queue in queues
             if queue in self._known or self.exists(queue)
         ]

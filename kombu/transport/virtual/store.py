@@ -316,6 +316,9 @@ class Fanout(ABC):
     def unsubscribe(self, queue: str) -> None:
         """Stop; messages that have not been pumped yet are dropped with the queue."""
 
+    def unbind(self, exchange: str, queue: str) -> None:  # noqa: B027 - optional
+        """The binding is gone; where subscriptions outlive their consumers."""
+
     def close(self) -> None:  # noqa: B027 - optional
         """Stop listening; called before its store closes."""
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from kazoo.exceptions import KazooException, NoNodeError
+from kazoo.exceptions import KazooException, NodeExistsError, NoNodeError
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.sweeping import Sweep
@@ -32,7 +32,7 @@ from kombu.transport.waking import Looking, Waker, WakerStore
 from kombu.transport.zookeeper.errors import ERRORS
 from kombu.transport.zookeeper.listing import Listing
 from kombu.transport.zookeeper.moves import Move, Moves
-from kombu.transport.zookeeper.paths import ClaimName, DelayedName, Paths
+from kombu.transport.zookeeper.paths import ENTRY_PREFIX, ClaimName, DelayedName, Paths
 from kombu.transport.zookeeper.session import Session
 from kombu.utils.json import dumps
 from kombu.utils.logfields import log_fields
@@ -84,6 +84,13 @@ class ZookeeperStore(WakerStore):
         self._listings.pop(queue, None)
         with ERRORS.mapped(f"delete queue {queue!r}"):
             self.session.outcome(self.session.client.delete_async(self.paths.declaration(queue)))
+            pending = [
+                self.session.client.delete_async(f"{self.paths.delayed}/{name}")
+                for name in self.session.children(self.paths.delayed)
+                if DelayedName.parse(name).queue == queue
+            ]
+            for result in pending:
+                self.session.outcome(result)
             return self.session.delete_tree(self.paths.queue(queue))
 
     def exists(self, queue: str) -> bool:
@@ -215,17 +222,33 @@ class ZookeeperStore(WakerStore):
             ]
             if done := [Move(claim.receipt, None, b"") for claim in (*acks, *rejects)]:
                 self._settling.carry_out(done)
-            for result in pending:
-                self.session.outcome(result)
+            for each in pending:
+                self._see_to(*each)
         if releases:
             self.waker.ring()
 
-    def _give_back(self, path: str, message: Envelope, deliveries: int) -> Any:
+    def _give_back(self, path: str, message: Envelope, deliveries: int) -> tuple[Move, Any]:
+        """Begin to move a claimed message back to its old place."""
         claim = ClaimName.parse(path.rpartition("/")[2])
         text = dumps({**message, "redelivered": True, "deliveries": deliveries + 1})
         if claim.queue in self._listings:
             self._listings[claim.queue].start_over()
-        return self._move(path, f"{self.paths.queue(claim.queue)}/{claim.entry}", text.encode())
+        place = f"{self.paths.queue(claim.queue)}/{claim.entry}"
+        move = Move(path, place, text.encode())
+        return move, self._move(path, place, move.data)
+
+    def _see_to(self, move: Move, pending: Any) -> None:
+        """Wait until a message is back; it must not stay where nobody looks for it."""
+        _, created = self.session.call(pending)
+        if isinstance(created, NoNodeError):  # the queue was deleted, and its messages with it
+            self.session.outcome(self.session.client.delete_async(move.source))
+        elif isinstance(created, NodeExistsError):  # deleted and made anew, and its numbers, too
+            assert move.target is not None
+            transaction = self.session.client.transaction()
+            transaction.delete(move.source)
+            head = move.target[: move.target.rindex(ENTRY_PREFIX) + len(ENTRY_PREFIX) + 4]
+            transaction.create(head, move.data, sequence=True)
+            self.session.call(transaction.commit_async())
 
     # ---- owners that died, delays that ended
 
@@ -244,14 +267,13 @@ class ZookeeperStore(WakerStore):
             folder = f"{self.paths.claims}/{owner}"
             names = self.session.children(folder)
             pending = [self._restore(f"{folder}/{name}") for name in sorted(names)]
-            for result in pending:
-                if result is not None:
-                    self.session.call(result)
+            for each in filter(None, pending):
+                self._see_to(*each)
             if not self.session.children(folder):
                 self.session.outcome(self.session.client.delete_async(folder))
         return float("inf")
 
-    def _restore(self, path: str) -> Any:
+    def _restore(self, path: str) -> tuple[Move, Any] | None:
         data = self.session.read(path)
         message = parse(data)
         if message is None:
@@ -269,13 +291,17 @@ class ZookeeperStore(WakerStore):
             data = self.session.read(path)
             if data is None:
                 continue
-            transaction = self.session.client.transaction()
-            transaction.delete(path)
-            transaction.create(
-                self.paths.entry(delayed.queue, delayed.priority), data, sequence=True
-            )
-            self.session.call(transaction.commit_async())
+            if isinstance(self._release(path, delayed, data), NoNodeError):
+                self.session.create(self.paths.queue(delayed.queue))  # as put does
+                self._release(path, delayed, data)
         return float("inf")
+
+    def _release(self, path: str, delayed: DelayedName, data: bytes) -> Any:
+        """Put a delayed message into its queue; its name there, or why it is not."""
+        transaction = self.session.client.transaction()
+        transaction.delete(path)
+        transaction.create(self.paths.entry(delayed.queue, delayed.priority), data, sequence=True)
+        return self.session.call(transaction.commit_async())[1]
 
     # ---- life
 
