@@ -50,7 +50,7 @@ class BoundedWait:
                 if connection is None:
                     raise RecoverableConnectionError("connection already closed")
                 try:
-                    connection.drain_events(timeout=remaining(deadline))
+                    connection.attend(timeout=remaining(deadline))
                 except TimeoutError as exc:
                     if timeout is not None or limit is None:
                         raise
