@@ -43,12 +43,11 @@ def as_record(message: Any) -> dict[str, Any]:
 def _named(value: Any) -> Any:
     """Tables whose names are all text; AMQP's may be bytes."""
     if isinstance(value, dict):
-        return {
-            name.decode(errors="backslashreplace") if isinstance(name, bytes) else name: _named(
-                item
-            )
-            for name, item in value.items()
-        }
+        names = (
+            name.decode(errors="backslashreplace") if isinstance(name, bytes) else name
+            for name in value
+        )
+        return dict(zip(names, map(_named, value.values()), strict=True))
     return [_named(item) for item in value] if isinstance(value, list) else value
 
 

@@ -54,6 +54,8 @@ class BoundedWait:
                 except TimeoutError as exc:
                     if timeout is not None or limit is None:
                         raise
+                    # The answer may come yet, and would be taken for that of the next question.
+                    connection.collect()
                     raise RecoverableConnectionError(
                         f"no answer from the broker in {limit:g} seconds"
                     ) from exc
