@@ -337,6 +337,18 @@ print("ready", flush=True)
         store.declare(QueueSpec("q"))
         assert store.size("q") == 0
 
+    def test_a_queue_of_a_dead_process_goes_by_itself(
+        self, folders: Folders
+    ) -> None:
+        self.declare_elsewhere(folders, "os.kill(os.getpid(), signal.SIGKILL)").wait(10)
+        store, gone = folders.open(), []
+        store.bury = gone.append
+        deadline = time.monotonic() + 10
+        while store.exists("q"):
+            assert time.monotonic() < deadline
+            store.wait(["other"], 0.1)
+        assert gone == ["q"]
+
 
 class TestCost:
     def test_ten_thousand_waiting_messages(self, folders: Folders) -> None:
