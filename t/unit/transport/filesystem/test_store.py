@@ -249,6 +249,10 @@ class TestWriting:
         assert sizes == [5]
 
 
+def test_a_time_too_late_for_a_name_is_late() -> None:
+    assert (Clock().name("q", 0, 1e15).expires_at or 0) > 4e9
+
+
 def test_a_name_made_is_the_name_read() -> None:
     clock = Clock()
     for name in (
@@ -337,9 +341,7 @@ print("ready", flush=True)
         store.declare(QueueSpec("q"))
         assert store.size("q") == 0
 
-    def test_a_queue_of_a_dead_process_goes_by_itself(
-        self, folders: Folders
-    ) -> None:
+    def test_a_queue_of_a_dead_process_goes_by_itself(self, folders: Folders) -> None:
         self.declare_elsewhere(folders, "os.kill(os.getpid(), signal.SIGKILL)").wait(10)
         store, gone = folders.open(), []
         store.bury = gone.append
