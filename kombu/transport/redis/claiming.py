@@ -33,6 +33,8 @@ class ClaimVerbs(SettleVerbs):
         self.sweep_if_due()
         wrong: list[bytes] = []
         with mapped("claim messages"):
+            if self._expiry:
+                self._keep_alive(queues)
             for group in self._keys.grouped(queues):
                 if len(claims) < limit:
                     claims += self._claim_group(group, limit - len(claims), wrong)
@@ -113,10 +115,6 @@ class ClaimVerbs(SettleVerbs):
                 claims.append(claim)
         for claim in unreadable:
             self._set_aside(claim)
-        for queue in {claim.queue for claim in claims} & self._expiry.keys():
-            self._server.pipeline(
-                [(self._keys.base(queue), c) for c in self._touch(queue, self._expiry[queue])]
-            )
         if rows:
             self.waker.signed_off(registered)
         return claims

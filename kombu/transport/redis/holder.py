@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from redis import exceptions
@@ -19,6 +20,15 @@ from kombu.transport.redis.server import Server
 from kombu.transport.redis.wake import Waker
 from kombu.transport.virtual.policy import QueuePolicy
 from kombu.transport.virtual.store import Store
+
+#: Lets a key live for ARGV[1] milliseconds, or for as long as it or its queue's record has yet.
+_LIVE_ON = """
+local most = tonumber(ARGV[1])
+for _, key in ipairs(KEYS) do
+  most = math.max(most, redis.call('PTTL', key))
+end
+return redis.call('PEXPIRE', KEYS[1], most)
+"""
 
 
 class StoreBase(Store):
@@ -38,6 +48,9 @@ class StoreBase(Store):
         self.lease = options.lease_seconds if options.ack_emulation else None
         self.claim_window = options.claim_window
         self._expiry: dict[str, int] = {}
+        #: Those of them that this client consumes, or did: kept alive with what it holds.
+        self._consumed: set[str] = set()
+        self._keep_at = 0.0
         self._policies: dict[str, QueuePolicy | None] = {}
         self._crowded: set[str] = set()
         #: Run before each wait, by whoever has something to look after.
@@ -88,9 +101,39 @@ class StoreBase(Store):
             return None
         return QueuePolicy.of(self.find_arguments(queue))
 
-    def _touch(self, queue: str, expires: int) -> list[Command]:
-        names = [*self._keys.lists(queue), self._keys.of_queue("queue", queue)]
-        return [("PEXPIRE", name, expires) for name in names]
+    def _live_on(self, queue: str, expires: int, declared: bool) -> list[Command]:
+        """Commands after which an expiring queue lives on for its time from now, or longer.
+
+        Arguments:
+            declared: by this client, so that it keeps the record of the queue, too.
+        """
+        record = self._keys.of_queue("queue", queue)
+        names = [*self._keys.lists(queue), *([record] if declared else [])]
+        return [("EVAL", _LIVE_ON, 2, name, record, expires) for name in names]
+
+    def _keep_alive(self, queues: Sequence[str] = ()) -> None:
+        """Let the expiring queues that this client consumes live on: with claims and renewals.
+
+        For no less than a lease, as a consumer that holds all it may hold takes no more, and
+        only renews.
+
+        Arguments:
+            queues: of which some may not have been consumed before.
+        """
+        now = time.monotonic()
+        new = {each for each in queues if each in self._expiry} - self._consumed
+        if new:
+            self._consumed |= new
+            self._keep_at = now
+        if not self._consumed or now < self._keep_at:
+            return
+        lease = self._options.lease_seconds
+        self._keep_at = now + lease / 3
+        for queue in tuple(self._consumed):
+            lifetime = max(self._expiry.get(queue, 0), int(lease * 1000))
+            names = [*self._keys.lists(queue), self._keys.of_queue("queue", queue)]
+            base = self._keys.base(queue)
+            self._server.pipeline([(base, ("PEXPIRE", name, lifetime)) for name in names])
 
     @staticmethod
     def _strict(replies: list[Any]) -> list[Any]:

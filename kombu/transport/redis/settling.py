@@ -61,6 +61,7 @@ class SettleVerbs(StoreBase):
         with mapped("renew leases"):
             for books, group in held.items():
                 self._settle(books, group, [], [])
+            self._keep_alive()
 
     def _settle(
         self,

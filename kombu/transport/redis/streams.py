@@ -193,10 +193,6 @@ class RedisStreamStore(TopologyKeepingStore):
                 self._report_bad(queue, raw)
             else:
                 claims.append(claim)
-        for queue in {claim.queue for claim in claims} & self._expiry.keys():
-            self._server.pipeline(
-                [(self._keys.base(queue), c) for c in self._touch(queue, self._expiry[queue])]
-            )
         if rows:
             self.waker.signed_off(registered)
         return claims
@@ -219,6 +215,7 @@ class RedisStreamStore(TopologyKeepingStore):
         self._check_open()
         with mapped("renew leases"):
             self._end(claims, [], [])
+            self._keep_alive()
 
     def _end(
         self, renewals: Sequence[Claim], acks: Sequence[Claim], releases: Sequence[Claim]

@@ -220,7 +220,7 @@ def test_x_expires_reaches_all_keys_of_the_queue(
     store = open_store()
     store.declare(QueueSpec("q", arguments={"x-expires": 30000}))
     store.put([Put("q", envelope("a"))])
-    assert 0 < client.pttl("q") <= 30000
+    assert 0 < client.pttl("q") <= 60000  # no less than a lease
     store.claim(["q"], 1)
     store.declare(QueueSpec("gone", arguments={"x-expires": 50}))
     deadline = time.monotonic() + 5
