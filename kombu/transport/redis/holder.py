@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -44,6 +45,7 @@ class StoreBase(Store):
         self._expiry: dict[str, int] = {}
         self._policies: dict[str, QueuePolicy | None] = {}
         self._crowded: set[str] = set()
+        self._numbers = itertools.count()
         #: The queues that this client consumes now.
         self.consumed: Callable[[], Iterable[str]] = tuple
         self._kept: set[str] = set()
