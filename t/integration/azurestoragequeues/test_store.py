@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from kombu import Connection, Exchange, Queue
+from kombu import Connection, Exchange, Queue, binding
 from kombu.testing.conformance.store import StoreContract, bodies, envelope
 from kombu.transport.azurestoragequeues import Transport
 from kombu.transport.azurestoragequeues.store import LARGEST_MESSAGE, StorageQueueStore
@@ -177,3 +177,31 @@ class TestSharedBindings:
         with connect() as other, pytest.warns(UserWarning, match="No queues"):
             other.Producer().publish(1, exchange="x", routing_key="k")
         assert queue.get() is None
+
+    def test_more_bindings_than_fit_are_kept_by_who_made_them(
+        self, connect: Callable[..., Any]
+    ) -> None:
+        channel = connect().channel()
+        exchange = Exchange("many", "direct")
+        keys = [f"{number}-" + "k" * 3000 for number in range(8)]
+        bindings = [binding(exchange, routing_key=key) for key in keys]
+        queue = Queue("full", bindings=bindings)(channel)
+        queue.declare()
+        for key in keys:
+            channel.Producer().publish(key[:5], exchange="many", routing_key=key)
+        assert len(list(iter(lambda: queue.get(no_ack=True), None))) == len(keys)
+        for key in keys:
+            channel.queue_unbind("full", "many", key)
+        channel.Producer().publish("none", exchange="many", routing_key=keys[-1])
+        assert queue.get() is None
+
+    def test_a_binding_that_others_overwrite_each_time_is_an_error(
+        self, connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connection = connect()
+        channel = connection.channel()
+        Queue("q")(channel).declare()
+        client = connection.transport.queues.client("q")
+        monkeypatch.setattr(client, "set_queue_metadata", lambda metadata: None)
+        with pytest.raises(connection.channel_errors, match="bindings of queue 'q'"):
+            Queue("q", Exchange("x"), routing_key="k")(channel).declare()
