@@ -7,7 +7,7 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from kombu.transport.confluentkafka.marks import Commit, Marks
-from kombu.transport.virtual.envelope import READY_AT
+from kombu.transport.virtual.envelope import ready_at
 from kombu.transport.virtual.store import Envelope
 from kombu.utils.loggers import get_logger
 
@@ -41,8 +41,7 @@ class Record:
     @property
     def ready_at(self) -> float:
         """Unix time before which it must not be delivered; 0: at once."""
-        at = self.message["properties"].get(READY_AT)
-        return float(at) if isinstance(at, int | float) else 0.0
+        return ready_at(self.message)
 
 
 class Holding(NamedTuple):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -17,10 +15,11 @@ from kombu.transport.features import SHARED_STORE
 from kombu.transport.gcpubsub.clients import Clients
 from kombu.transport.gcpubsub.options import LONGEST_DEADLINE, PubSubOptions
 from kombu.transport.gcpubsub.subscriptions import Subscription, Subscriptions
-from kombu.transport.polling import LongPolls, LongPollStore
-from kombu.transport.virtual.envelope import READY_AT, parse
+from kombu.transport.polling import LongPollStore, unsettled
+from kombu.transport.virtual.envelope import noting, parse, ready_in
 from kombu.transport.virtual.steps import PrioritySteps
-from kombu.transport.virtual.store import Claim, Envelope, PartialPutError, Put, QueueSpec
+from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
+from kombu.transport.windows import windows
 from kombu.utils.json import dumps
 from kombu.utils.loggers import get_logger
 
@@ -63,27 +62,17 @@ class PubSubStore(LongPollStore):
         ordered=False,
         event_loop=True,
         unicode_names=False,
-        native=frozenset({"priority", "delay", "leases"}),
     )
 
     def __init__(self, clients: Clients, options: PubSubOptions) -> None:
         self.clients = clients
         self.options = options
         self.subscriptions = Subscriptions(clients)
-        self.steps = PrioritySteps()
         self.lease = options.lease_seconds
         self.claim_window = max(min(options.bulk_max_messages, LARGEST_PULL), 1)
-        self.polls = LongPolls(
-            self._receive,
-            options.wait_time_seconds,
-            self.lease / 3,
-            self.claim_window,
-            self._return_late,
-        )
-        self._limit = self.claim_window
         #: Messages this store gave back: how often.
         self._returned: dict[str, int] = {}
-        self._pid = os.getpid()
+        super().__init__(options.wait_time_seconds, self.lease / 3, PrioritySteps())
 
     # ---- queues
 
@@ -115,14 +104,13 @@ class PubSubStore(LongPollStore):
             return self.clients.backlog(found.id)
         seen: list[str] = []
         ready = 0
-        now = time.time()
         with suppress(NotFound):
             while pulled := self.clients.pull(found.id, LARGEST_PULL, 0):
                 seen += [each.ack_id for each in pulled]
                 for each in pulled:
                     message = parse(each.message.data)
-                    due = 0 if message is None else ready_at(message)
-                    ready += self.subscriptions.takes(found, each.message) and due <= now
+                    is_due = message is None or not ready_in(message)
+                    ready += self.subscriptions.takes(found, each.message) and is_due
             self.clients.hold(found.id, seen, 0)
         return ready + self.polls.waiting(source)
 
@@ -150,7 +138,7 @@ class PubSubStore(LongPollStore):
             by_topic[target.topic].append((index, self._record(target, put)))
         failed: dict[int, BaseException] = {}
         for topic, records in by_topic.items():
-            for window in windows(records):
+            for window in windows(records, data_size, MOST_MESSAGES, MOST_BYTES):
                 try:
                     self.clients.publish(topic, [record for _, record in window])
                 except Exception as exc:
@@ -165,11 +153,8 @@ class PubSubStore(LongPollStore):
 
     @staticmethod
     def _record(target: Subscription, put: Put) -> dict[str, Any]:
-        message = put.message
-        if put.ready_at is not None:
-            properties = {**message["properties"], READY_AT: put.ready_at}
-            message = {**message, "properties": properties}
-        return {"data": dumps(message).encode(), "attributes": target.attributes}
+        data = dumps(noting(put.message, put.ready_at)).encode()
+        return {"data": data, "attributes": target.attributes}
 
     # ---- receiving
 
@@ -205,8 +190,7 @@ class PubSubStore(LongPollStore):
             except ChannelError as exc:  # it comes again after its deadline
                 logger.error("queue %r: what is no message stays there: %s", source, exc)
             return None
-        wait = ready_at(message) - time.time()
-        if wait > 0:
+        if wait := ready_in(message):
             self._hold([receipt], min(wait, LONGEST_DEADLINE))
             return None
         properties = message["properties"]
@@ -263,26 +247,8 @@ class PubSubStore(LongPollStore):
             with suppress(NotFound):
                 self.clients.hold(subscription, [each.ack_id for each in group], math.ceil(seconds))
 
-    # ---- life
-
-    def close(self) -> None:
-        self.polls.close()
-        if os.getpid() != self._pid:
-            return
-        unclaimed = self.polls.take_all()
-        if unclaimed:
-            self.settle(releases=unclaimed)
+    def _close(self) -> None:
         self.clients.close()
-
-
-def ready_at(message: Envelope) -> float:
-    """Unix time before which a message must not be delivered; 0: at once."""
-    at = message["properties"].get(READY_AT)
-    return float(at) if isinstance(at, int | float) else 0.0
-
-
-def unsettled(claims: Iterable[Claim]) -> list[Receipt]:
-    return [claim.receipt for claim in claims if not claim.receipt.settled]
 
 
 def grouped(receipts: Iterable[Receipt]) -> dict[str, list[Receipt]]:
@@ -293,18 +259,5 @@ def grouped(receipts: Iterable[Receipt]) -> dict[str, list[Receipt]]:
     return groups
 
 
-def windows(
-    records: list[tuple[int, dict[str, Any]]],
-) -> Iterable[list[tuple[int, dict[str, Any]]]]:
-    """Cut into calls that Pub/Sub accepts, by number and by bytes."""
-    window: list[tuple[int, dict[str, Any]]] = []
-    size = 0
-    for record in records:
-        more = len(record[1]["data"])
-        if window and (len(window) == MOST_MESSAGES or size + more > MOST_BYTES):
-            yield window
-            window, size = [], 0
-        window.append(record)
-        size += more
-    if window:
-        yield window
+def data_size(record: tuple[int, dict[str, Any]]) -> int:
+    return len(record[1]["data"])

@@ -30,8 +30,8 @@ from kombu.transport.nats.names import Level
 from kombu.transport.nats.streams import Streams, erase, header
 from kombu.transport.sweeping import Sweep
 from kombu.transport.virtual.envelope import parse
-from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
-from kombu.transport.waking import Source, Waker
+from kombu.transport.virtual.store import Claim, Put, QueueSpec, raise_failed
+from kombu.transport.waking import Looking, Waker, WakerStore
 from kombu.utils.json import dumps, loads
 from kombu.utils.loggers import get_logger
 
@@ -43,19 +43,7 @@ MESSAGE_ID = "Nats-Msg-Id"
 PURGE_WINDOW = 500
 
 
-class Bells(Source):
-    """Rings when a publisher rang the bell of a queue; looks at what is known already."""
-
-    def __init__(self, levels: Levels) -> None:
-        self._levels = levels
-
-    def look(self, queues: Sequence[str]) -> bool:
-        return any(
-            not self._levels.knows(queue) or self._levels.worth_a_pull(queue) for queue in queues
-        )
-
-
-class NatsStore(Store):
+class NatsStore(WakerStore):
     """Queues of one virtual host.
 
     Arguments:
@@ -68,7 +56,6 @@ class NatsStore(Store):
         SHARED_STORE,
         event_loop=True,
         max_length_bytes=False,
-        native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = 100
 
@@ -77,12 +64,12 @@ class NatsStore(Store):
         self.link: Link = streams.link
         self.lease = streams.lease
         self.deduplicate = deduplicate
-        self._bucket = queues
+        self.bucket = queues
         self._levels = Levels()
         self._bells: dict[str, Subscription] = {}
         self._leases = Sweep()
         self._delays = Delays(streams, streams.lease / 3)
-        self.waker = Waker(Bells(self._levels), self._leases, self._delays.sweep)
+        self.waker = Waker(Looking(self._may_have_work), self._leases, self._delays.sweep)
         self.link.on_lost = self.waker.ring
         with ERRORS.mapped("prepare delayed delivery"):
             self.link.run(self._delays.open())
@@ -95,7 +82,7 @@ class NatsStore(Store):
 
         async def work() -> None:
             await self.streams.make_queue(queue.name)
-            await self._bucket.put(self.streams.names.queue_key(queue.name), declaration)
+            await self.bucket.put(self.streams.names.queue_key(queue.name), declaration)
 
         with ERRORS.mapped(f"declare queue {queue.name!r}"):
             self.link.run(work())
@@ -147,8 +134,8 @@ class NatsStore(Store):
 
     def queue_names(self) -> Sequence[str]:
         async def work() -> list[str]:
-            found = await self._bucket.keys(filters=[self.streams.names.queue_key("*")])
-            return [str(parse_name((await self._bucket.get(key)).value)) for key in found]
+            found = await self.bucket.keys(filters=[self.streams.names.queue_key("*")])
+            return [str(parse_name((await self.bucket.get(key)).value)) for key in found]
 
         with ERRORS.mapped("list queues"):
             try:
@@ -160,11 +147,7 @@ class NatsStore(Store):
 
     def put(self, puts: Sequence[Put]) -> None:
         with ERRORS.mapped(f"put {len(puts)} message(s)"):
-            failed = self.link.run(self._put(puts))
-            if failed and len(puts) == 1:
-                raise failed[0]
-        if failed:
-            raise PartialPutError(failed)
+            raise_failed(puts, self.link.run(self._put(puts)))
 
     async def _put(self, puts: Sequence[Put]) -> dict[int, BaseException]:
         """Publish all, then wait for all; the error of each that is not stored."""
@@ -366,26 +349,21 @@ class NatsStore(Store):
 
     # ---- waking
 
+    def _may_have_work(self, queues: Sequence[str]) -> bool:
+        levels = self._levels
+        return any(not levels.knows(queue) or levels.worth_a_pull(queue) for queue in queues)
+
     def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
         with ERRORS.mapped("wait for messages"):
             self.link.check()
-            return self.waker.wait(queues, timeout)
-
-    def interrupt(self) -> None:
-        self.waker.interrupt()
-
-    def filenos(self) -> Sequence[int]:
-        return self.waker.filenos()
+            return super().wait(queues, timeout)
 
     def arm(self, queues: Sequence[str]) -> None:
         with ERRORS.mapped("listen for messages"):
             for queue in queues:
                 if not self._levels.knows(queue):
                     self._listen(queue)
-        self.waker.arm(queues)
-
-    def on_readable(self, fileno: int) -> bool:
-        return self.waker.on_readable()
+        super().arm(queues)
 
     def close(self) -> None:
         self.link.close()

@@ -19,7 +19,7 @@ from kombu import Connection
 from kombu.testing.conformance import Harness, Inbox
 from kombu.testing.conformance.store import StoreContract, envelope
 from kombu.testing.faults import FaultProxy
-from kombu.transport.nats import Transport, link, tls_context
+from kombu.transport.nats import Transport, link
 from kombu.transport.nats.names import Level, Names, token
 from kombu.transport.nats.store import NatsStore
 from kombu.transport.virtual.store import Put, QueueSpec
@@ -253,14 +253,6 @@ def test_virtual_hosts_share_nothing() -> None:
     one, other = Names("/"), Names("/x")
     assert one.stream("q") != other.stream("q")
     assert one.bucket != other.bucket
-
-
-def test_tls_settings_are_checked() -> None:
-    assert tls_context(None) is None
-    context = tls_context(True)
-    assert context is not None and context.check_hostname
-    with pytest.raises(ValueError, match="not ca_cert"):
-        tls_context({"ca_cert": "misspelt"})
 
 
 def test_the_client_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
