@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -90,6 +93,27 @@ class TestStorageQueueStore(UnorderedReturns, VisibilityContract):
         (message,) = store.queues.client("q").peek_messages()
         lifetime = (message.expires_on - message.inserted_on).total_seconds()
         assert lifetime <= 60 if not arguments else lifetime > 1e9
+
+
+@pytest.mark.server("azurite")
+def test_a_forked_child_does_not_wait_for_threads_of_its_parent(servers: Servers) -> None:
+    script = """
+        import os, signal, sys
+        from kombu import Connection, Exchange, Queue
+
+        exchange = Exchange("forked", "fanout")
+        producer = Connection(sys.argv[1]).Producer(exchange=exchange)
+        queues = [Queue(f"forked-{number}", exchange) for number in range(3)]
+        producer.publish("parent", declare=queues)
+        child = os.fork()
+        if not child:
+            signal.alarm(10)
+            producer.publish("child")
+            os._exit(0)
+        os._exit(os.waitpid(child, 0)[1])
+    """
+    url = servers.env("azurite")["AZURE_QUEUES_URL"]
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script), url], check=True, timeout=30)
 
 
 @pytest.mark.server("azurite")
