@@ -188,7 +188,9 @@ class MongoStore(Store):
             "priority": HIGHEST_PRIORITY - put.priority,
             "size": size_of(put.message),
         }
-        expiry = moment(put.expires_at) if self.broker.options.ttl and put.expires_at else None
+        expiry = None
+        if self.broker.options.ttl and put.expires_at:
+            expiry = moment(self.broker.now() + put.expires_at - time.time())
         if put.ready_at is not None and put.ready_at > time.time():
             delay = put.ready_at - time.time()
             document["held"] = {

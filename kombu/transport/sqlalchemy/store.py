@@ -184,7 +184,7 @@ class SqlStore(Store):
             raise PartialPutError(refused)
 
     def _row(self, put: Put, payload: str, info: QueueInfo) -> _Row:
-        offset = self.database.clock_offset
+        offset = self.database.clock.offset
         ready_at = put.ready_at
         if ready_at is not None and ready_at <= time.time():
             ready_at = None
@@ -256,7 +256,7 @@ class SqlStore(Store):
 
     def _note_times(self, rows: Sequence[_Row]) -> None:
         """Look again when the first of these becomes ready or expires."""
-        now = time.time() + self.database.clock_offset
+        now = self.database.clock.now()
         ready = [row.ready_at for row in rows if row.ready_at is not None]
         ends = [row.expires_at for row in rows if row.expires_at is not None]
         if ready:

@@ -152,6 +152,20 @@ class TestMongoStore(StoreContract):
         (held,) = store.broker.messages.find({"held.receipt": claim.receipt[1]})
         assert abs(held["held"]["until"] - time.time() - store.lease) < 5
 
+    def test_a_clock_that_is_slow_ends_no_message(
+        self, servers: Servers, database: str, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The server deletes by its own clock what has expired."""
+        client: Any = pymongo.MongoClient(servers.env("mongodb")["MONGODB_URL"])
+        broker = BrokerDatabase(client, database, MongoOptions(ttl=True))
+        broker.prepare()
+        store, now = MongoStore(broker), time.time
+        monkeypatch.setattr(time, "time", lambda: now() - 3600)
+        store.put([Put(queue, envelope("x"), expires_at=time.time() + 60)])
+        (stored,) = broker.messages.find()
+        assert abs(stored["expire_at"].timestamp() - now() - 60) < 5
+        store.close()
+
     @pytest.mark.parametrize("size", [17_000_000, 49_000_000], ids=["document", "request"])
     def test_of_a_batch_what_is_too_large_fails_alone(
         self, stores: Callable[[], MongoStore], queue: str, size: int
