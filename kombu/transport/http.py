@@ -49,34 +49,6 @@ class Reply(NamedTuple):
     body: bytes
 
 
-_VERIFY = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
-
-
-def tls_context(settings: Any) -> ssl.SSLContext | None:
-    """The TLS that ``Connection(ssl=...)`` asks for.
-
-    Arguments:
-        settings: ``True`` for the system's authorities, or a dict of ``ca_certs``,
-            ``certfile``, ``keyfile`` and ``cert_reqs``; anything false: no TLS.
-    """
-    if not settings:
-        return None
-    given: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
-    context = ssl.create_default_context(cafile=given.get("ca_certs"))
-    if given.get("certfile"):
-        context.load_cert_chain(given["certfile"], given.get("keyfile"))
-    wanted = given.get("cert_reqs", ssl.CERT_REQUIRED)
-    if isinstance(wanted, str):
-        name = wanted.lower().removeprefix("cert_")
-        if name not in _VERIFY:
-            raise ValueError(f"ssl option 'cert_reqs' can't be {wanted!r}")
-        wanted = _VERIFY[name]
-    if wanted != ssl.CERT_REQUIRED:
-        context.check_hostname = False
-    context.verify_mode = wanted
-    return context
-
-
 class Server:
     """One HTTP server.
 

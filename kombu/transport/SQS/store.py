@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ from amqp.exceptions import ChannelError, ConsumerCancelled, NotFound, Recoverab
 from amqp.exceptions import ConnectionError as AMQPConnectionError
 
 from kombu.transport.features import SHARED_STORE
-from kombu.transport.polling import LongPolls, LongPollStore
+from kombu.transport.polling import LongPollStore, unsettled
 from kombu.transport.SQS.batches import Entry, send_all
 from kombu.transport.SQS.body import read_body, send_options, with_ready_at, write_body
 from kombu.transport.SQS.clients import Clients
@@ -71,7 +70,6 @@ class SQSStore(LongPollStore):
         event_loop=True,
         unicode_names=False,
         purge_spares_held=False,
-        native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = LARGEST_RECEIVE
 
@@ -79,18 +77,10 @@ class SQSStore(LongPollStore):
         self.clients = clients
         self.options = options
         self.queues = Queues(clients, options)
-        self.steps = PrioritySteps(sqs_step_name)
         self.lease = options.lease_seconds
-        self.polls = LongPolls(
-            self._receive,
-            options.wait_time_seconds,
-            self.lease / 3,
-            LARGEST_RECEIVE,
-            self._return_late,
-        )
-        self._limit = self.claim_window
         self._dead_lettered_above: set[str] = set()
-        self._pid = os.getpid()
+        steps = PrioritySteps(sqs_step_name)
+        super().__init__(options.wait_time_seconds, self.lease / 3, steps)
 
     # ---- queues
 
@@ -139,9 +129,7 @@ class SQSStore(LongPollStore):
     # ---- sending
 
     def put(self, puts: Sequence[Put]) -> None:
-        by_source: dict[str, list[int]] = defaultdict(list)
-        for index, put in enumerate(puts):
-            by_source[self.steps.source(put.queue, put.priority)].append(index)
+        by_source = self._by_source(puts)
         if len(puts) == 1:
             (source,) = by_source
             entry = self._entry(source, puts[0])
@@ -340,20 +328,8 @@ class SQSStore(LongPollStore):
             for number, receipt in enumerate(some):
                 yield receipt, failed.get(str(number))
 
-    # ---- life
-
-    def close(self) -> None:
-        self.polls.close()
-        if os.getpid() != self._pid:
-            return
-        unclaimed = self.polls.take_all()
-        if unclaimed:
-            self.settle(releases=unclaimed)
+    def _close(self) -> None:
         self.clients.close()
-
-
-def unsettled(claims: Iterable[Claim]) -> list[Receipt]:
-    return [claim.receipt for claim in claims if not claim.receipt.settled]
 
 
 def grouped(receipts: Iterable[Receipt]) -> dict[tuple[str, str], list[Receipt]]:

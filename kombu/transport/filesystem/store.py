@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from typing import Literal, NamedTuple
 
 from amqp.exceptions import RecoverableConnectionError
 
 from kombu.log import get_logger
-from kombu.transport.features import Features
+from kombu.transport.features import SHARED_STORE
 from kombu.transport.filesystem import files
 from kombu.transport.filesystem.errors import mapped
 from kombu.transport.filesystem.files import Unripe
@@ -64,23 +65,10 @@ class FilesystemStore(Store):
         processed: folder for acknowledged messages; ``None``: they are deleted.
     """
 
-    features = Features(
-        priority=True,
-        message_ttl=True,
-        queue_expiry=True,
-        max_length=True,
-        dead_letter=True,
-        delay=True,
-        mandatory=True,
-        confirms=True,
-        leases=True,
-        ordered=True,
-        shared=True,
-        shared_topology=True,
-        durable=True,
+    features = replace(
+        SHARED_STORE,
         exclusive=True,
         consumer_counts=True,
-        batch_publish=True,
         native=frozenset({"priority", "message_ttl", "max_length", "delay"}),
     )
     claim_window = 16

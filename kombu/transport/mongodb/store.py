@@ -13,7 +13,6 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 from uuid import uuid4
@@ -35,9 +34,8 @@ from kombu.transport.virtual.store import (
     PartialPutError,
     Put,
     QueueSpec,
-    Store,
 )
-from kombu.transport.waking import Waker
+from kombu.transport.waking import Waker, WakerStore
 from kombu.utils.json import dumps
 from kombu.utils.logfields import log_fields
 
@@ -52,7 +50,7 @@ IS_HELD = {"held.until": {"$gt": 0}}
 HIGHEST_PRIORITY = 9
 
 
-class MongoStore(Store):
+class MongoStore(WakerStore):
     """Messages in one collection, claimed by moving them from ``queue`` to ``held``.
 
     Arguments:
@@ -61,10 +59,7 @@ class MongoStore(Store):
             can't tell us.
     """
 
-    features = replace(
-        SHARED_STORE,
-        native=frozenset({"priority", "delay", "leases"}),
-    )
+    features = SHARED_STORE
     claim_window = 100
 
     def __init__(
@@ -353,13 +348,7 @@ class MongoStore(Store):
             {"$set": changes, "$unset": {"held": ""}},
         )
 
-    # ---- waking
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.waker.wait(queues, timeout)
-
-    def interrupt(self) -> None:
-        self.waker.interrupt()
+    # ---- life
 
     def close(self) -> None:
         if os.getpid() != self._pid:

@@ -24,8 +24,8 @@ from kombu.transport.features import SHARED_STORE
 from kombu.transport.pgmq.database import PgmqDatabase
 from kombu.transport.pgmq.listen import InsertNotices
 from kombu.transport.pgmq.names import queue_name, table_name
-from kombu.transport.virtual.store import Claim, Envelope, PartialPutError, Put, QueueSpec, Store
-from kombu.transport.waking import Polling, Waker
+from kombu.transport.virtual.store import Claim, Envelope, PartialPutError, Put, QueueSpec
+from kombu.transport.waking import Polling, Waker, WakerStore
 from kombu.utils.json import dumps
 from kombu.utils.logfields import log_fields
 
@@ -45,7 +45,7 @@ class Receipt(NamedTuple):
     reads: int
 
 
-class PgmqStore(Store):
+class PgmqStore(WakerStore):
     """Messages in PGMQ's queues.
 
     Arguments:
@@ -368,12 +368,6 @@ class PgmqStore(Store):
                 raise
             self._known.difference_update(queues)
             return False
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.waker.wait(queues, timeout)
-
-    def interrupt(self) -> None:
-        self.waker.interrupt()
 
     def close(self) -> None:
         if os.getpid() == self._pid:

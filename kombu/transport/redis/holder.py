@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from redis import exceptions
@@ -19,6 +20,9 @@ from kombu.transport.redis.server import Server
 from kombu.transport.redis.wake import Waker
 from kombu.transport.virtual.policy import QueuePolicy
 from kombu.transport.virtual.store import Store
+
+#: Milliseconds for which an expired queue's lifetime is still known.
+REMEMBERED = 3_600_000
 
 
 class StoreBase(Store):
@@ -40,6 +44,10 @@ class StoreBase(Store):
         self._expiry: dict[str, int] = {}
         self._policies: dict[str, QueuePolicy | None] = {}
         self._crowded: set[str] = set()
+        #: The queues that this client consumes now.
+        self.consumed: Callable[[], Iterable[str]] = tuple
+        self._kept: set[str] = set()
+        self._kept_until = 0.0
         #: Run before each wait, by whoever has something to look after.
         self.chores: list[Callable[[], None]] = []
         #: Arguments of a queue that another client declared, where somebody keeps them.
@@ -91,6 +99,25 @@ class StoreBase(Store):
     def _touch(self, queue: str, expires: int) -> list[Command]:
         names = [*self._keys.lists(queue), self._keys.of_queue("queue", queue)]
         return [("PEXPIRE", name, expires) for name in names]
+
+    def _keep_consumed(self) -> float:
+        """Let queues that expire live on while they are consumed; seconds until it is due again."""
+        used = self._expiry.keys() & set(self.consumed()) if self._expiry else set()
+        if not used:
+            return 3600.0
+        now = time.monotonic()
+        if now >= self._kept_until or not used <= self._kept:
+            commands: list[tuple[str, Command]] = []
+            for queue in used:
+                base, expires = self._keys.base(queue), self._expiry[queue]
+                commands += [(base, command) for command in self._touch(queue, expires)]
+                remembered = self._keys.of_queue("expiring", queue)
+                commands.append((base, ("PEXPIRE", remembered, expires + REMEMBERED)))
+            # Should it fail, it is not tried again at once.
+            self._kept = used
+            self._kept_until = now + min(self._expiry[queue] for queue in used) / 3000
+            self._server.pipeline(commands)
+        return max(self._kept_until - now, 0.0)
 
     @staticmethod
     def _strict(replies: list[Any]) -> list[Any]:

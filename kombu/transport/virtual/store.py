@@ -113,6 +113,18 @@ class PartialPutError(Exception):
         self.failed = dict(failed)
 
 
+def raise_failed(puts: Sequence[Put], failed: Mapping[int, BaseException]) -> None:
+    """Say which messages of a ``put`` are not stored; a single one's error is raised as it is.
+
+    Raises:
+        PartialPutError: there are some.
+    """
+    if failed and len(puts) == 1:
+        raise failed[0]
+    if failed:
+        raise PartialPutError(failed)
+
+
 class QueueFull(Exception):
     """``put`` refused a message because of ``x-overflow=reject-publish`` (a negative confirm)."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,16 +18,17 @@ from typing import Any
 from kazoo.exceptions import KazooException, NodeExistsError, NoNodeError
 
 from kombu.transport.features import SHARED_STORE
+from kombu.transport.sweeping import Sweep
 from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.errors import message_too_large
 from kombu.transport.virtual.store import (
     Claim,
     Envelope,
-    PartialPutError,
     Put,
     QueueSpec,
-    Store,
+    raise_failed,
 )
+from kombu.transport.waking import Looking, Waker, WakerStore
 from kombu.transport.zookeeper.errors import ERRORS
 from kombu.transport.zookeeper.listing import Listing
 from kombu.transport.zookeeper.moves import Move, Moves
@@ -42,7 +43,7 @@ logger = logging.getLogger(__name__)
 LARGEST_MESSAGE = 1_048_575 - 4_096
 
 
-class ZookeeperStore(Store):
+class ZookeeperStore(WakerStore):
     """Messages as znodes.
 
     Arguments:
@@ -52,23 +53,22 @@ class ZookeeperStore(Store):
     features = replace(
         SHARED_STORE,
         max_length_bytes=False,
-        native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = 100
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.paths: Paths = session.paths
-        self._condition = threading.Condition()
-        self._interrupted = False
+        #: Owners that may have died, and messages whose delay has ended.
+        self._orphans = Sweep()
+        self._delays = Sweep()
+        self.waker = Waker(Looking(self._has_entries), self._orphans, self._delays)
+        self._pid = os.getpid()
         self._listings: dict[str, Listing] = {}
         self._holdings = itertools.count()
         self._claiming = Moves(session)
         self._settling = Moves(session)
-        self._orphans_stale = True
-        self._delayed_stale = True
-        self._next_due = float("inf")
-        session.on_change = self._notify
+        session.on_change = self.waker.ring
 
     # ---- queues
 
@@ -122,8 +122,6 @@ class ZookeeperStore(Store):
             for index, text in enumerate(data)
             if len(text) > LARGEST_MESSAGE
         }
-        if failed and len(puts) == 1:
-            raise failed[0]
         with ERRORS.mapped(f"put {len(puts)} message(s)"):
             # One session's requests are carried out in order, so that they needn't be waited
             # for one by one.
@@ -136,11 +134,8 @@ class ZookeeperStore(Store):
                 try:
                     self._finish(puts[index], data[index], result)
                 except KazooException as exc:
-                    if len(puts) == 1:
-                        raise
                     failed[index] = exc
-        if failed:
-            raise PartialPutError(failed)
+            raise_failed(puts, failed)
 
     def _create(self, put: Put, data: bytes) -> Any:
         if put.ready_at is not None and put.ready_at > time.time():
@@ -160,7 +155,8 @@ class ZookeeperStore(Store):
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
         claims: list[Claim] = []
         with ERRORS.mapped("claim messages"):
-            self._sweep()
+            self._orphans.run(self._restore_orphans)
+            self._delays.run(self._release_delayed)
             for queue in queues:
                 while len(claims) < limit:
                     names = self._listing(queue).take(limit - len(claims))
@@ -172,7 +168,7 @@ class ZookeeperStore(Store):
     def _listing(self, queue: str) -> Listing:
         listing = self._listings.get(queue)
         if listing is None:
-            listing = Listing(self.session, self.paths.queue(queue), self._notify)
+            listing = Listing(self.session, self.paths.queue(queue), self.waker.ring)
             self._listings[queue] = listing
         return listing
 
@@ -229,7 +225,7 @@ class ZookeeperStore(Store):
             for each in pending:
                 self._see_to(*each)
         if releases:
-            self._notify()
+            self.waker.ring()
 
     def _give_back(self, path: str, message: Envelope, deliveries: int) -> tuple[Move, Any]:
         """Begin to move a claimed message back to its old place."""
@@ -256,31 +252,14 @@ class ZookeeperStore(Store):
 
     # ---- owners that died, delays that ended
 
-    def _sweep(self) -> None:
-        if self._orphans_stale:
-            self._orphans_stale = False
-            try:
-                self._restore_orphans()
-            except ERRORS.connection_errors:
-                self._orphans_stale = True  # it may be that nothing is watched yet
-                raise
-        if self._delayed_stale or time.time() >= self._next_due:
-            self._delayed_stale = False
-            try:
-                self._release_delayed()
-            except ERRORS.connection_errors:
-                self._delayed_stale = True
-                raise
-
     def _owners_changed(self, event: Any) -> None:
-        self._orphans_stale = True
-        self._notify()
+        self._orphans.within(0)
 
     def _delayed_changed(self, event: Any) -> None:
-        self._delayed_stale = True
-        self._notify()
+        self._delays.within(0)
 
-    def _restore_orphans(self) -> None:
+    def _restore_orphans(self) -> float:
+        """Give back what dead owners hold; ``inf``, for a watch tells when there are others."""
         # Claims first: an owner that appears between the two look-ups is then not missed.
         claiming = self.session.children(self.paths.claims)
         living = set(self.session.children(self.paths.owners, watch=self._owners_changed))
@@ -292,6 +271,7 @@ class ZookeeperStore(Store):
                 self._see_to(*each)
             if not self.session.children(folder):
                 self.session.outcome(self.session.client.delete_async(folder))
+        return float("inf")
 
     def _restore(self, path: str) -> tuple[Move, Any] | None:
         data = self.session.read(path)
@@ -300,14 +280,13 @@ class ZookeeperStore(Store):
             return None
         return self._give_back(path, message, message.pop("deliveries", 0))
 
-    def _release_delayed(self) -> None:
-        self._next_due = float("inf")
+    def _release_delayed(self) -> float:
+        """Put into their queues what is due; seconds until the next is."""
         now = time.time() * 1000
         for name in sorted(self.session.children(self.paths.delayed, watch=self._delayed_changed)):
             delayed = DelayedName.parse(name)
             if delayed.ready_milliseconds > now:
-                self._next_due = delayed.ready_milliseconds / 1000
-                break
+                return (delayed.ready_milliseconds - now) / 1000
             path = f"{self.paths.delayed}/{name}"
             data = self.session.read(path)
             if data is None:
@@ -315,6 +294,7 @@ class ZookeeperStore(Store):
             if isinstance(self._release(path, delayed, data), NoNodeError):
                 self.session.create(self.paths.queue(delayed.queue))  # as put does
                 self._release(path, delayed, data)
+        return float("inf")
 
     def _release(self, path: str, delayed: DelayedName, data: bytes) -> Any:
         """Put a delayed message into its queue; its name there, or why it is not."""
@@ -323,40 +303,13 @@ class ZookeeperStore(Store):
         transaction.create(self.paths.entry(delayed.queue, delayed.priority), data, sequence=True)
         return self.session.call(transaction.commit_async())[1]
 
-    # ---- waking
+    # ---- life
 
-    def _notify(self) -> None:
-        with self._condition:
-            self._condition.notify_all()
-
-    def _has_work(self, queues: Sequence[str]) -> bool:
-        return (
-            self._orphans_stale
-            or self._delayed_stale
-            or time.time() >= self._next_due
-            or any(self._listing(queue).may_have_entries for queue in queues)
-        )
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self._condition:
-            while not self._interrupted:
-                if self._has_work(queues):
-                    return True
-                pause = self._next_due - time.time()
-                if deadline is not None:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        return False
-                    pause = min(pause, left)
-                self._condition.wait(None if pause == float("inf") else max(pause, 0.0))
-            self._interrupted = False
-            return False
-
-    def interrupt(self) -> None:
-        with self._condition:
-            self._interrupted = True
-            self._condition.notify_all()
+    def _has_entries(self, queues: Sequence[str]) -> bool:
+        return any(self._listing(queue).may_have_entries for queue in queues)
 
     def close(self) -> None:
+        if os.getpid() != self._pid:
+            return
         self.session.stop()
+        self.waker.close()

@@ -238,8 +238,7 @@ def test_an_ack_that_sqs_fails_at_is_sent_until_it_is_taken(
         answer = aws.get_queue_attributes(QueueUrl=url, AttributeNames=[name])
         return str(answer["Attributes"][name])
 
-    # Less than a lease: not when it is received again.
-    eventually(lambda: in_flight() == "0", "deleted", 3)
+    eventually(lambda: in_flight() == "0", "settled before its lease ends", 3)
 
 
 def test_a_lease_that_cant_be_renewed_is_not_asked_for_again(

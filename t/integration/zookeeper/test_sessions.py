@@ -93,7 +93,7 @@ def test_a_consumer_whose_session_was_ended_goes_on(
     try:
         producer.publish("before", routing_key="q")
         until(lambda: worker.came == ["before"], "the first message")
-        client = worker.channel.connection.session.client
+        client = worker.channel.connection.store.session.client
         # Whoever has a session's id and password may close it: for its owner it has expired.
         thief = KazooClient(
             servers.env("zookeeper")["ZOOKEEPER_HOSTS"], timeout=4, client_id=client.client_id
@@ -167,7 +167,7 @@ def test_what_was_bound_during_a_cut_is_known_after_it(
     first.declare()
     producer = cut.Producer()
     producer.publish(1, exchange="x", routing_key="a.b")
-    client = cut.transport.session.client
+    client = cut.transport.store.session.client
     proxy.set(refuse=True)
     proxy.reset()
     until(lambda: not client.connected, "the connection is gone")
@@ -230,7 +230,7 @@ def test_a_long_queue_stays_usable(
     assert first.payload == 0
     first.ack()
     listings: list[str] = []
-    session = channel.connection.session
+    session = channel.connection.store.session
     children = session.children
 
     def counted(path: str, watch: Any = None) -> list[str]:
