@@ -62,6 +62,38 @@ def test_a_lock_is_waited_for_no_longer_than_the_publish_may_take(locked: str) -
 
 
 @pytest.mark.server("postgres")
+@pytest.mark.parametrize("what", ["purge", "delete"])
+def test_a_queue_is_emptied_that_takes_longer_than_a_statement_may(
+    servers: Servers, tmp_path: Path, what: str
+) -> None:
+    store = open_on(new_database("postgresql", servers, tmp_path))
+    queue, count = store.queues.info("q").identifier, 50_000
+    with store.database.reading("fill the queue") as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO kombu_message SELECT nextval('message_id_sequence'), true, NULL, '{}', 1,"
+            f" {queue} FROM generate_series(1, {count})"
+        )
+    # What a row costs: the time limit of a statement leaves no room for all of them.
+    with store.database.reading("make it slow") as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " IF mod(OLD.id, 500) = 0 THEN PERFORM pg_sleep(0.01); END IF; RETURN OLD;"
+            " END $$"
+        )
+        connection.exec_driver_sql(
+            "CREATE TRIGGER slowly BEFORE DELETE ON kombu_message FOR EACH ROW"
+            " EXECUTE FUNCTION slowly()"
+        )
+    limited_store = open_on(
+        store.database.engine.url.render_as_string(hide_password=False), statement_timeout=0.9
+    )
+    assert getattr(limited_store, what)("q") == count
+    assert store.size("q") == 0
+    limited_store.close()
+    store.close()
+
+
+@pytest.mark.server("postgres")
 def test_a_server_that_only_reads_needs_another_connection(
     servers: Servers, tmp_path: Path
 ) -> None:
