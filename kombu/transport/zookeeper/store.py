@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -68,6 +69,11 @@ class ZookeeperStore(WakerStore):
         self._holdings = itertools.count()
         self._claiming = Moves(session)
         self._settling = Moves(session)
+        self._claim_lock = threading.Lock()
+        #: Receipts that were given out and are not settled.
+        self._held: set[str] = set()
+        #: Whether a claim failed, perhaps after it had taken something.
+        self._unsure = False
         session.on_change = self.waker.ring
 
     # ---- queues
@@ -154,16 +160,31 @@ class ZookeeperStore(WakerStore):
 
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
         claims: list[Claim] = []
-        with ERRORS.mapped("claim messages"):
-            self._orphans.run(self._restore_orphans)
-            self._delays.run(self._release_delayed)
-            for queue in queues:
-                while len(claims) < limit:
-                    names = self._listing(queue).take(limit - len(claims))
-                    if not names:
-                        break
-                    claims += self._claim_entries(queue, names)
+        with ERRORS.mapped("claim messages"), self._claim_lock:
+            try:
+                if self._unsure:
+                    self._give_back_unclaimed()
+                self._orphans.run(self._restore_orphans)
+                self._delays.run(self._release_delayed)
+                for queue in queues:
+                    while len(claims) < limit:
+                        names = self._listing(queue).take(limit - len(claims))
+                        if not names:
+                            break
+                        claims += self._claim_entries(queue, names)
+            except BaseException:
+                self._unsure = True
+                raise
+            self._held.update(claim.receipt for claim in claims)
         return claims
+
+    def _give_back_unclaimed(self) -> None:
+        """What a claim took before it failed: nobody knows of it, and its owner lives."""
+        if owner := self.session.owner:
+            folder = f"{self.paths.claims}/{owner}"
+            paths = [f"{folder}/{name}" for name in sorted(self.session.children(folder))]
+            self._restore_all([path for path in paths if path not in self._held])
+        self._unsure = False
 
     def _listing(self, queue: str) -> Listing:
         listing = self._listings.get(queue)
@@ -224,6 +245,7 @@ class ZookeeperStore(WakerStore):
                 self._settling.carry_out(done)
             for each in pending:
                 self._see_to(*each)
+        self._held.difference_update(claim.receipt for claim in (*acks, *releases, *rejects))
         if releases:
             self.waker.ring()
 
@@ -266,12 +288,14 @@ class ZookeeperStore(WakerStore):
         for owner in sorted(set(claiming) - living):
             folder = f"{self.paths.claims}/{owner}"
             names = self.session.children(folder)
-            pending = [self._restore(f"{folder}/{name}") for name in sorted(names)]
-            for each in filter(None, pending):
-                self._see_to(*each)
+            self._restore_all([f"{folder}/{name}" for name in sorted(names)])
             if not self.session.children(folder):
                 self.session.outcome(self.session.client.delete_async(folder))
         return float("inf")
+
+    def _restore_all(self, paths: Sequence[str]) -> None:
+        for each in filter(None, [self._restore(path) for path in paths]):
+            self._see_to(*each)
 
     def _restore(self, path: str) -> tuple[Move, Any] | None:
         data = self.session.read(path)
