@@ -16,6 +16,7 @@ from kombu.transport.keyvalue.backlog import LISTING_SHARE, Backlog, Waiting, wi
 from kombu.transport.keyvalue.claims import Claims, Held, Holding
 from kombu.transport.keyvalue.errors import ERRORS
 from kombu.transport.keyvalue.layout import (
+    BINDINGS,
     CLAIMS,
     DELAYED,
     LIVE,
@@ -33,7 +34,7 @@ from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
 from kombu.transport.waking import Waker, WakerStore
 from kombu.transport.windows import windows
-from kombu.utils.json import dumps
+from kombu.utils.json import dumps, loads
 
 logger = logging.getLogger(__name__)
 
@@ -100,9 +101,18 @@ class KeyValueStore(WakerStore):
             for folder, stored in self._delayed():
                 if DelayedName.parse(stored.name).queue == queue:
                     self.keys.delete(f"{folder}/{stored.name}")
+            self._unbind(queue)
         with self._claiming:
             self._backlogs.pop(queue, None)
         return count
+
+    def _unbind(self, queue: str) -> None:
+        """Drop a queue's bindings, made by whomever."""
+        for exchange in self.keys.folders(BINDINGS).names:
+            folder = f"{BINDINGS}/{exchange}"
+            for stored in self.keys.list(folder).stored:
+                if loads(stored.value)[2] == queue:
+                    self.keys.delete(f"{folder}/{stored.name}")
 
     def exists(self, queue: str) -> bool:
         with ERRORS.mapped(f"look up queue {queue!r}"):

@@ -80,7 +80,7 @@ class MongoStore(WakerStore):
     # ---- queues
 
     def declare(self, queue: QueueSpec) -> None:
-        if queue.name in self._declared:
+        if queue.name in self._declared and self._is_declared(queue.name):
             return
         options = {
             "durable": queue.durable,
@@ -99,10 +99,15 @@ class MongoStore(WakerStore):
             )
         self._declared.add(queue.name)
 
+    def _is_declared(self, queue: str) -> bool:
+        with ERRORS.mapped(f"look up queue {queue!r}"):
+            return self.broker.queues.find_one({"_id": queue}, {"_id": 1}) is not None
+
     def delete(self, queue: str) -> int:
         self._declared.discard(queue)
         with ERRORS.mapped(f"delete queue {queue!r}"):
             self.broker.write(self.broker.queues.delete_one, {"_id": queue})
+            self.broker.routing.delete_many({"queue": queue})  # bound by whomever
             self.broker.messages.delete_many({**IS_HELD, "held.queue": queue})
             gone = self.broker.messages.delete_many({"queue": queue})
         return gone.deleted_count

@@ -90,8 +90,6 @@ class PgmqStore(WakerStore):
     # ---- queues
 
     def declare(self, queue: QueueSpec) -> None:
-        if queue.name in self._known and not queue.arguments:
-            return
         doing = f"declare queue {queue.name!r}"
         if not self.exists(queue.name):
             self._create(queue)

@@ -95,9 +95,24 @@ class ZookeeperStore(WakerStore):
                 for name in self.session.children(self.paths.delayed)
                 if DelayedName.parse(name).queue == queue
             ]
+            pending += [self.session.client.delete_async(path) for path in self._bindings(queue)]
             for result in pending:
                 self.session.outcome(result)
             return self.session.delete_tree(self.paths.queue(queue))
+
+    def _bindings(self, queue: str) -> list[str]:
+        """Nodes of a queue's bindings, made by whomever."""
+        folders = [
+            f"{self.paths.exchanges}/{exchange}"
+            for exchange in self.session.children(self.paths.exchanges)
+        ]
+        end = self.paths.binding("", queue)
+        return [
+            f"{folder}/{name}"
+            for folder in folders
+            for name in self.session.children(folder)
+            if name.endswith(end)
+        ]
 
     def exists(self, queue: str) -> bool:
         with ERRORS.mapped(f"look up queue {queue!r}"):
