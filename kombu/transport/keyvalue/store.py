@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from kombu.transport.features import SHARED_STORE, Features
-from kombu.transport.http import Server
+from kombu.transport.http import Server, ServerError
 from kombu.transport.keyvalue.backlog import LISTING_SHARE, Backlog, Waiting, with_priority
 from kombu.transport.keyvalue.claims import Claims, Held, Holding
 from kombu.transport.keyvalue.errors import ERRORS
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds after which a queue is tried again that a published peer is reading.
 _WHILE_READ = 0.05
+#: Seconds for which a purge waits for peers that do.
+_PATIENCE = 5.0
 
 #: Parts of a stored message that are this store's own.
 _OURS = frozenset({"deliveries", "priority"})
@@ -123,9 +125,20 @@ class KeyValueStore(WakerStore):
             return len(self.keys.list(self.keys.queue_folder(queue)).stored)
 
     def purge(self, queue: str) -> int:
+        folder = self.keys.queue_folder(queue)
+        deadline = time.monotonic() + _PATIENCE
         with ERRORS.mapped(f"purge queue {queue!r}"):
-            found = self.keys.list(self.keys.queue_folder(queue)).stored
-            return sum(self.keys.take(queue, found) or [])
+            left = self.keys.list(folder).stored
+            names = {stored.name for stored in left}
+            count = 0
+            while left:
+                count += sum(self.keys.take(queue, left) or [])
+                left = [stored for stored in self.keys.list(folder).stored if stored.name in names]
+                if left and time.monotonic() >= deadline:
+                    raise ServerError(f"{len(left)} message(s) are left: a published peer reads it")
+                if left:
+                    time.sleep(_WHILE_READ)
+            return count
 
     # ---- messages
 
