@@ -152,6 +152,22 @@ class TestMongoStore(StoreContract):
         (held,) = store.broker.messages.find({"held.receipt": claim.receipt[1]})
         assert abs(held["held"]["until"] - time.time() - store.lease) < 5
 
+    def test_messages_of_other_queues_wake_nobody(
+        self, stores: Callable[[], MongoStore], queue: str
+    ) -> None:
+        waiting, other = stores(), stores()
+        while waiting.wait([queue], 1.0):  # until the change stream is open
+            assert waiting.claim([queue], 1) == []
+        self.put(other, f"{queue}-other", *"abc")
+        assert not waiting.wait([queue], 0.5)
+        self.put(other, queue, "ours")
+        assert waiting.wait([queue], 5)
+        held = self.claim(waiting, queue, 1)
+        assert waiting.wait([f"{queue}-other"], 5)  # it may be that they came before
+        other.settle(releases=self.claim(other, f"{queue}-other", 1))
+        waiting.settle(acks=held)
+        assert [c.message["body"] for c in self.claim(waiting, f"{queue}-other", 1)] == ["a"]
+
     def test_a_clock_that_is_slow_ends_no_message(
         self, servers: Servers, database: str, queue: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
