@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: Receives up to ``limit`` messages of ``queue``, waiting up to ``wait`` seconds for the first.
 Receive = Callable[[str, int, int], list[Claim]]
-MOST_POLLS = 16
+#: Threads of one connection: a queue beyond them waits until another's long poll has ended.
+MOST_POLLS = 64
 #: Seconds between two polls of a queue whose requests are refused for their number.
 LONGEST_BACKOFF = 20.0
 #: Seconds; an empty answer that comes sooner was no long poll: the queue is not there.
