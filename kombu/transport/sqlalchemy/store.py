@@ -393,7 +393,10 @@ class SqlStore(WakerStore):
         return longest if expires is None else min(float(expires), longest)
 
     def sweep(self, limit: int) -> list[Discard]:
-        discards = self._discard(self.limits.surplus, "maxlen", limit) if self.limits.due else []
+        discards: list[Discard] = []
+        if self.limits.due:
+            discards = self._discard(self.limits.surplus, "maxlen", limit)
+            self.limits.committed()
 
         def expire() -> float:
             expired = self._discard(self._expired, "expired", limit - len(discards))

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from amqp.exceptions import RecoverableConnectionError
 
 from kombu.testing.conformance.store import envelope
-from kombu.transport.virtual.store import Put
+from kombu.transport.virtual.store import Put, QueueSpec
 from kombu.utils.deadlines import limited
 from t.integration.sqlalchemy.databases import new_database
 from t.integration.sqlalchemy.test_store import open_on
@@ -46,6 +47,23 @@ def test_a_lock_is_waited_for_no_longer_than_a_statement_may_take(locked: str) -
     holder.close()
     store.put([Put("q", envelope("after"))])
     assert store.size("q") == 2
+    store.close()
+
+
+def test_what_is_too_much_is_taken_out_though_the_first_try_is_rolled_back(locked: str) -> None:
+    store = open_on(locked)
+    store.declare(QueueSpec("short", arguments={"x-max-length": 1}))
+    store.put([Put("short", envelope(text)) for text in "abc"])
+    lost = [sa.exc.OperationalError("COMMIT", None, Exception("database is locked"))]
+
+    def commit(connection: sa.Connection) -> None:
+        if lost:
+            raise lost.pop()
+
+    sa.event.listen(store.database.engine, "commit", commit)
+    assert [discard.reason for discard in store.sweep(10)] == ["maxlen", "maxlen"]
+    assert not lost
+    assert store.sweep(10) == []
     store.close()
 
 
