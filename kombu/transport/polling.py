@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: Receives up to ``limit`` messages of ``queue``, waiting up to ``wait`` seconds for the first.
 Receive = Callable[[str, int, int], list[Claim]]
-MOST_POLLS = 16
+#: Threads of one connection: queues beyond them take turns with the others.
+MOST_POLLS = 64
 #: Seconds of a poll where there are more queues than that.
 CROWDED_WAIT = 1
 #: Seconds between two polls of a queue whose requests are refused for their number.

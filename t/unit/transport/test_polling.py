@@ -111,6 +111,14 @@ def test_what_comes_of_a_deleted_queue_is_given_back(server: Server, polls: Long
     assert not polls.was_just_empty("q")
 
 
+def test_a_queue_among_thirty_waits_for_no_other(server: Server, polls: LongPolls) -> None:
+    server.open.clear()
+    names = [f"q{number}" for number in range(30)]
+    polls.start(names, 10)
+    until(lambda: {queue for queue, _ in server.asked} == set(names))
+    server.open.set()
+
+
 def test_more_queues_than_workers_have_their_turn(server: Server, polls: LongPolls) -> None:
     names = [f"q{number}" for number in range(3 * MOST_POLLS)]
     polls.start(names, 1)
