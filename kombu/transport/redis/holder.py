@@ -25,6 +25,15 @@ from kombu.transport.virtual.store import Store
 #: Milliseconds for which an expired queue's lifetime is still known.
 REMEMBERED = 3_600_000
 
+#: Lets a key live for ARGV[1] milliseconds, or for as long as it or its queue's record has yet.
+_LIVE_ON = """
+local most = tonumber(ARGV[1])
+for _, key in ipairs(KEYS) do
+  most = math.max(most, redis.call('PTTL', key))
+end
+return redis.call('PEXPIRE', KEYS[1], most)
+"""
+
 
 class StoreBase(Store):
     """The parts' common ground.
@@ -98,9 +107,20 @@ class StoreBase(Store):
             return None
         return QueuePolicy.of(self.find_arguments(queue))
 
-    def _touch(self, queue: str, expires: int) -> list[Command]:
-        names = [*self._keys.lists(queue), self._keys.of_queue("queue", queue)]
-        return [("PEXPIRE", name, expires) for name in names]
+    def _live_on(self, queue: str, expires: int, declared: bool = True) -> list[Command]:
+        """Commands after which an expiring queue lives on for its time from now, or longer.
+
+        Arguments:
+            expires: milliseconds.
+            declared: by this client, so that it keeps the record of the queue, too.
+        """
+        record = self._keys.of_queue("queue", queue)
+        names = [*self._keys.lists(queue), *([record] if declared else [])]
+        return [("EVAL", _LIVE_ON, 2, name, record, expires) for name in names]
+
+    def _consumed_lifetime(self, queue: str) -> int:
+        """Milliseconds; a lease or more: who holds all it may takes no more, and only renews."""
+        return max(self._expiry[queue], int(self._options.lease_seconds * 1000))
 
     def _keep_consumed(self) -> float:
         """Let queues that expire live on while they are consumed; seconds until it is due again."""
@@ -111,13 +131,13 @@ class StoreBase(Store):
         if now >= self._kept_until or not used <= self._kept:
             commands: list[tuple[str, Command]] = []
             for queue in used:
-                base, expires = self._keys.base(queue), self._expiry[queue]
-                commands += [(base, command) for command in self._touch(queue, expires)]
+                base, expires = self._keys.base(queue), self._consumed_lifetime(queue)
+                commands += [(base, command) for command in self._live_on(queue, expires)]
                 remembered = self._keys.of_queue("expiring", queue)
                 commands.append((base, ("PEXPIRE", remembered, expires + REMEMBERED)))
             # Should it fail, it is not tried again at once.
             self._kept = used
-            self._kept_until = now + min(self._expiry[queue] for queue in used) / 3000
+            self._kept_until = now + min(map(self._consumed_lifetime, used)) / 3000
             self._server.pipeline(commands)
         return max(self._kept_until - now, 0.0)
 
