@@ -70,7 +70,7 @@ class Features:
 
 
 #: What a backend that leases messages to many clients comes to have with the virtual layer's
-#: help. A driver says only, by ``dataclasses.replace``, what is otherwise and what is native.
+#: help. A driver says only, by ``dataclasses.replace``, what is otherwise.
 SHARED_STORE = Features(
     priority=True,
     message_ttl=True,
@@ -85,4 +85,5 @@ SHARED_STORE = Features(
     shared_topology=True,
     durable=True,
     batch_publish=True,
+    native=frozenset({"priority", "delay", "leases"}),
 )

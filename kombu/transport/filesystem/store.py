@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from typing import Literal, NamedTuple
 
 from amqp.exceptions import RecoverableConnectionError
 
 from kombu.log import get_logger
-from kombu.transport.features import Features
+from kombu.transport.features import SHARED_STORE
 from kombu.transport.filesystem import files
 from kombu.transport.filesystem.errors import mapped
 from kombu.transport.filesystem.files import Unripe
@@ -65,22 +66,10 @@ class FilesystemStore(Store):
         bury: forgets the bindings of a queue whose owner died.
     """
 
-    features = Features(
-        priority=True,
-        message_ttl=True,
-        max_length=True,
-        dead_letter=True,
-        delay=True,
-        mandatory=True,
-        confirms=True,
-        leases=True,
-        ordered=True,
-        shared=True,
-        shared_topology=True,
-        durable=True,
+    features = replace(
+        SHARED_STORE,
         exclusive=True,
         consumer_counts=True,
-        batch_publish=True,
         native=frozenset({"priority", "message_ttl", "max_length", "delay"}),
     )
     claim_window = 16

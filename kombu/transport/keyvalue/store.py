@@ -30,8 +30,9 @@ from kombu.transport.keyvalue.port import KeyValue, Stored
 from kombu.transport.keyvalue.watching import Watches
 from kombu.transport.sweeping import Sweep
 from kombu.transport.virtual.envelope import parse
-from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
-from kombu.transport.waking import Waker
+from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
+from kombu.transport.waking import Waker, WakerStore
+from kombu.transport.windows import windows
 from kombu.utils.json import dumps
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class MessageTooLarge(ValueError):
     """A message does not fit into a key."""
 
 
-class KeyValueStore(Store):
+class KeyValueStore(WakerStore):
     """Messages as keys; claimed by a record under an owner that lives as long as its lease.
 
     Arguments:
@@ -61,7 +62,6 @@ class KeyValueStore(Store):
         SHARED_STORE,
         max_length_bytes=False,
         event_loop=True,
-        native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = 50
 
@@ -199,7 +199,8 @@ class KeyValueStore(Store):
             while len(claims) < limit:
                 wanted = limit - len(claims)
                 found = self._backlog(queue).take(wanted)
-                for batch in self._batches(found):
+                # As many at a time as fit into one record.
+                for batch in windows(found, value_size, float("inf"), self.keys.longest_record):
                     claims += self._claim(queue, batch)
                 if len(found) < wanted:
                     break
@@ -209,20 +210,6 @@ class KeyValueStore(Store):
         if backlog is None:
             backlog = self._backlogs[queue] = Backlog(self.keys, queue, self._set_aside)
         return backlog
-
-    def _batches(self, found: list[Waiting]) -> Iterable[list[Waiting]]:
-        """As many at a time as fit into one record."""
-        batch: list[Waiting] = []
-        size = 0
-        for waiting in found:
-            length = len(waiting.stored.value)
-            if batch and size + length > self.keys.longest_record:
-                yield batch
-                batch, size = [], 0
-            batch.append(waiting)
-            size += length
-        if batch:
-            yield batch
 
     def _claim(self, queue: str, batch: list[Waiting]) -> list[Claim]:
         held = [Held(w.stored.name, w.stored.order, w.message) for w in batch]
@@ -355,22 +342,7 @@ class KeyValueStore(Store):
                 self.claims.give_back(holding, list(holding.held.values()))
             self.claims.drop(holding, list(holding.held))
 
-    # ---- waking
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.waker.wait(queues, timeout)
-
-    def interrupt(self) -> None:
-        self.waker.interrupt()
-
-    def filenos(self) -> Sequence[int]:
-        return self.waker.filenos()
-
-    def arm(self, queues: Sequence[str]) -> None:
-        self.waker.arm(queues)
-
-    def on_readable(self, fileno: int) -> bool:
-        return self.waker.on_readable()
+    # ---- life
 
     def close(self) -> None:
         if os.getpid() != self._pid:
@@ -381,3 +353,7 @@ class KeyValueStore(Store):
                 self.owner.close()
         finally:
             self.keys.close()
+
+
+def value_size(waiting: Waiting) -> int:
+    return len(waiting.stored.value)

@@ -13,14 +13,13 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 from uuid import uuid4
 
 from bson import ObjectId
 from pymongo import DeleteMany, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.mongodb.database import DELIVERY_ORDER, BrokerDatabase, Document
@@ -35,9 +34,8 @@ from kombu.transport.virtual.store import (
     PartialPutError,
     Put,
     QueueSpec,
-    Store,
 )
-from kombu.transport.waking import Waker
+from kombu.transport.waking import Waker, WakerStore
 from kombu.utils.json import dumps
 from kombu.utils.logfields import log_fields
 
@@ -52,7 +50,7 @@ IS_HELD = {"held.until": {"$gt": 0}}
 HIGHEST_PRIORITY = 9
 
 
-class MongoStore(Store):
+class MongoStore(WakerStore):
     """Messages in one collection, claimed by moving them from ``queue`` to ``held``.
 
     Arguments:
@@ -61,10 +59,7 @@ class MongoStore(Store):
             can't tell us.
     """
 
-    features = replace(
-        SHARED_STORE,
-        native=frozenset({"priority", "delay", "leases"}),
-    )
+    features = SHARED_STORE
     claim_window = 100
 
     def __init__(
@@ -96,9 +91,9 @@ class MongoStore(Store):
         }
         changes: Document = {"$set": {"options": options}}
         expires = queue.arguments.get("x-expires")
-        if self.broker.options.ttl and expires:
-            changes["$set"]["expire_at"] = moment(self.broker.now() + expires / 1000)
         with ERRORS.mapped(f"declare queue {queue.name!r}"):
+            if self.broker.options.ttl and expires:
+                changes["$set"]["expire_at"] = moment(self.broker.now() + expires / 1000)
             self.broker.write(
                 self.broker.queues.update_one, {"_id": queue.name}, changes, upsert=True
             )
@@ -108,7 +103,7 @@ class MongoStore(Store):
         self._declared.discard(queue)
         with ERRORS.mapped(f"delete queue {queue!r}"):
             self.broker.write(self.broker.queues.delete_one, {"_id": queue})
-            self.broker.messages.delete_many({**IS_HELD, "held.delayed": queue})
+            self.broker.messages.delete_many({**IS_HELD, "held.queue": queue})
             gone = self.broker.messages.delete_many({"queue": queue})
         return gone.deleted_count
 
@@ -143,8 +138,8 @@ class MongoStore(Store):
     # ---- messages
 
     def put(self, puts: Sequence[Put]) -> None:
-        documents = [self._document(put) for put in puts]
-        with ERRORS.mapped(f"put {len(documents)} message(s)"):
+        with ERRORS.mapped(f"put {len(puts)} message(s)"):
+            documents = [self._document(put) for put in puts]
             try:
                 if len(documents) == 1:
                     self.broker.write(self.broker.messages.insert_one, documents[0])
@@ -154,7 +149,23 @@ class MongoStore(Store):
                 logger.debug("stored by an earlier attempt whose answer was lost")
             except BulkWriteError as exc:
                 self._report(exc)
+            except DocumentTooLarge:
+                if len(documents) == 1:
+                    raise
+                self._put_one_by_one(documents)
         self.waker.ring()
+
+    def _put_one_by_one(self, documents: Sequence[Document]) -> None:
+        """What is too large fails alone; the driver may have sent others before it noticed."""
+        failed: dict[int, BaseException] = {}
+        for index, document in enumerate(documents):
+            try:
+                self.broker.write(self.broker.messages.insert_one, document)
+            except DuplicateKeyError:
+                logger.debug("stored before the driver noticed another that is too large")
+            except DocumentTooLarge as exc:
+                failed[index] = ERRORS.translate(exc, "put a message")
+        raise PartialPutError(failed)
 
     @staticmethod
     def _report(exc: BulkWriteError) -> None:
@@ -174,14 +185,15 @@ class MongoStore(Store):
         }
         expiry = moment(put.expires_at) if self.broker.options.ttl and put.expires_at else None
         if put.ready_at is not None and put.ready_at > time.time():
+            delay = put.ready_at - time.time()
             document["held"] = {
                 "queue": put.queue,
-                "until": put.ready_at + self.broker.clock_offset,
+                "until": self.broker.now() + delay,
                 "receipt": None,
                 "delayed": put.queue,
                 "expire_at": expiry,
             }
-            self._endings.within(put.ready_at - time.time())
+            self._endings.within(delay)
         else:
             document["queue"] = put.queue
             if expiry is not None:
@@ -199,10 +211,18 @@ class MongoStore(Store):
         return claims
 
     def _claim_from(self, queue: str, limit: int) -> list[Claim]:
+        # What others were faster at, or what is no message, is not all there is: no event would
+        # tell of the rest.
+        while found := list(
+            self.broker.messages.find({"queue": queue}).sort(DELIVERY_ORDER).limit(limit)
+        ):
+            if claims := self._take(queue, found):
+                return claims
+        return []
+
+    def _take(self, queue: str, found: list[Document]) -> list[Claim]:
+        """Claims on those of the documents that nobody else has taken meanwhile."""
         messages = self.broker.messages
-        found = list(messages.find({"queue": queue}).sort(DELIVERY_ORDER).limit(limit))
-        if not found:
-            return []
         receipt = f"{self.owner}-{uuid4().hex[:12]}"
         taken = messages.update_many(
             {"_id": {"$in": [document["_id"] for document in found]}, "queue": queue},
@@ -282,8 +302,8 @@ class MongoStore(Store):
         )
 
     def renew(self, claims: Sequence[Claim]) -> None:
-        until = self.broker.now() + self.lease
         with ERRORS.mapped(f"renew {len(claims)} lease(s)"):
+            until = self.broker.now() + self.lease
             for receipt, identifiers in by_receipt(claims).items():
                 self.broker.messages.update_many(
                     {"_id": {"$in": identifiers}, "held.receipt": receipt},
@@ -326,13 +346,7 @@ class MongoStore(Store):
             {"$set": changes, "$unset": {"held": ""}},
         )
 
-    # ---- waking
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.waker.wait(queues, timeout)
-
-    def interrupt(self) -> None:
-        self.waker.interrupt()
+    # ---- life
 
     def close(self) -> None:
         if os.getpid() != self._pid:

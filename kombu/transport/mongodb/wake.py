@@ -74,7 +74,7 @@ class ChangeStream(Source):
                 return True
             known = {"held.until": {"$gt": 0}}
             following = messages.find_one(known, {"held.until": 1}, sort=[("held.until", 1)])
-        self._note(following)
+            self._note(following)
         return False
 
     def _note(self, document: Mapping[str, Any] | None) -> bool:
@@ -87,20 +87,23 @@ class ChangeStream(Source):
 
     def _follow(self) -> None:
         while not self._closed.is_set():
+            opened = False
             try:
                 with self.broker.messages.watch(
                     _PIPELINE, max_await_time_ms=self.broker.await_milliseconds
                 ) as stream:
+                    opened = True
                     self._set_streaming(True)
                     while stream.alive and not self._closed.is_set():
                         event = stream.try_next()
                         if event is not None and not self._note(event.get("fullDocument")):
                             self.ring()
-            except OperationFailure as exc:
-                self._refused = True
-                logger.info("no change streams on this server, polling instead: %s", exc)
-                return
             except PyMongoError as exc:
+                # One that was open may come to its end so, too: its past is forgotten, say.
+                if isinstance(exc, OperationFailure) and not opened:
+                    self._refused = True
+                    logger.info("no change streams on this server, polling instead: %s", exc)
+                    return
                 if not self._closed.is_set():
                     logger.warning("change stream interrupted, polling until it is back: %s", exc)
             finally:

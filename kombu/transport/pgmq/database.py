@@ -17,6 +17,7 @@ from psycopg.types.json import set_json_loads
 from kombu.transport.pgmq.errors import ERRORS
 from kombu.transport.pgmq.options import PgmqOptions
 from kombu.transport.watchdog import GRACE, Watchdog
+from kombu.utils.deadlines import time_left
 from kombu.utils.json import loads
 
 #: Seconds to wait for a free connection where the options say nothing.
@@ -64,7 +65,8 @@ class Pool:
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Row]]:
         """One connection; a broken one is not used again."""
-        if not self._places.acquire(timeout=self._timeout):
+        left = time_left()
+        if not self._places.acquire(timeout=self._timeout if left is None else left):
             raise RecoverableConnectionError("no free connection in time")
         try:
             connection = self._take()

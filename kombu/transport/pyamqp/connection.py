@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
@@ -19,7 +18,7 @@ from . import wire
 from .assembly import Assembly
 from .channel import Channel
 from .heartbeats import Heartbeats, HeartbeatThread
-from .link import Link, remaining
+from .link import Link, WriteLock, remaining
 from .message import Delivery
 from .waiting import BoundedWait
 
@@ -101,7 +100,6 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
         #: Set by the transport: asks the event loop to come back for what is buffered.
         self.on_leftover: Callable[[], Any] | None = None
         self.blocked_reason: str | None = None
-        self.write_lock = threading.RLock()
         self._wanted_channel_max = channel_max
         self._wanted_frame_max = frame_max
         self._own_framing = frame_handler is default_frame_handler
@@ -182,7 +180,9 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
             )
             self.transport.connect()
             self.on_inbound_frame = self.frame_handler_cls(self, self.on_inbound_method)
-            self.frame_writer = self._locked(self.frame_writer_cls(self, self.transport))
+            self.frame_writer = _locked(
+                self.transport.write_lock, self.frame_writer_cls(self, self.transport)
+            )
             deadline = None if not self.connect_timeout else started + self.connect_timeout
             while not self._handshake_complete:
                 self.drain_events(timeout=remaining(deadline))
@@ -191,13 +191,6 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
             self.collect()
             raise
         return None
-
-    def _locked(self, write_frame: Callable[..., Any]) -> Callable[..., Any]:
-        def write(*frame: Any) -> Any:
-            with self.write_lock:
-                return write_frame(*frame)
-
-        return write
 
     def _on_tune(
         self, channel_max: int, frame_max: int, server_heartbeat: int, argsig: str = "BlB"
@@ -422,6 +415,14 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
                 raise ConnectionBlocked(
                     f"basic_publish: timed out, the broker blocks publishers: {self.blocked_reason}"
                 ) from exc
+
+
+def _locked(lock: WriteLock, write_frame: Callable[..., Any]) -> Callable[..., Any]:
+    def write(*frame: Any) -> Any:
+        with lock:
+            return write_frame(*frame)
+
+    return write
 
 
 def _lower(wanted: int | None, allowed: int) -> int:

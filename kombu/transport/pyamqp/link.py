@@ -13,7 +13,7 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
@@ -60,10 +60,32 @@ class _Limits(threading.local):
     deadline: float | None = None
 
 
+class WriteLock:
+    """One thread writes at a time; another waits no longer than its own write may take.
+
+    Arguments:
+        limit: seconds that the current thread may wait; ``None``: no limit.
+    """
+
+    def __init__(self, limit: Callable[[], float | None]) -> None:
+        self._limit = limit
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            limit = self._limit()
+            if not self._lock.acquire(timeout=-1 if limit is None else limit):
+                raise TimeoutError("timed out: another thread is writing")
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._lock.release()
+
+
 class LinkMixin:
     """What is the same with and without TLS; mixed into py-amqp's transports.
 
     Attributes:
+        write_lock: held by whoever writes.
         last_received: monotonic time at which bytes last arrived.
         frame_max: most bytes of a frame that the peer may send, as negotiated.
     """
@@ -78,6 +100,7 @@ class LinkMixin:
         self._buffer = b""
         self._offset = 0
         self._limits = _Limits()
+        self.write_lock = WriteLock(lambda: remaining(self._write_deadline()))
         self.frame_max = 0
         self.last_received = monotonic()
         self.sock.setblocking(False)
@@ -220,18 +243,20 @@ class LinkMixin:
                 use any more, and closed.
             OSError: the connection is lost.
         """
-        sock = self.sock
-        if sock is None:
+        if self.sock is None:
             raise ConnectionResetError(errno.ECONNRESET, "Socket closed")
         try:
             sent = self._send(data)
-            if sent == len(data):
-                return
-            self._write_rest(memoryview(data), sent)
+            if sent != len(data):
+                self._write_rest(memoryview(data), sent)
         except TimeoutError:
             raise
         except OSError:
             self.connected = False
+            raise
+        except BaseException:
+            # Interrupted (a signal, a greenlet's timeout): nobody knows how much went out.
+            self.close()
             raise
 
     _write = write
@@ -245,22 +270,27 @@ class LinkMixin:
             raise self._given_up(exc) from exc
 
     def _write_rest(self, data: memoryview, sent: int) -> None:
-        deadline = self._limits.deadline
-        limit: float | None = getattr(self, "write_timeout", None)
-        if limit is not None:
-            latest = monotonic() + limit
-            deadline = latest if deadline is None else min(deadline, latest)
+        deadline = self._write_deadline()
         while sent < len(data):
             _, writable = wait_for(self.sock, self._wants_read, True, remaining(deadline))
             if not writable and remaining(deadline) == 0.0:
-                if sent:
+                if sent or self._record_begun:
                     # Half a frame is out: whatever followed would be taken for its end.
-                    self.connected = False
                     self.close()
                 raise TimeoutError("timed out")
             sent += self._send(data[sent:])
 
+    def _write_deadline(self) -> float | None:
+        """Until when the current thread may write."""
+        deadline = self._limits.deadline
+        limit: float | None = getattr(self, "write_timeout", None)
+        if limit is None:
+            return deadline
+        latest = monotonic() + limit
+        return latest if deadline is None else min(deadline, latest)
+
     _wants_read = False
+    _record_begun = False
 
     # -- closing ---------------------------------------------------------
 
@@ -289,10 +319,16 @@ class TCPLink(LinkMixin, amqp_transport.TCPTransport):
 class TLSLink(LinkMixin, amqp_transport.SSLTransport):
     """A connection under TLS, either side of which may need the other direction to go on."""
 
+    def _setup_transport(self) -> None:
+        super()._setup_transport()
+        #: One thread reads while another writes; OpenSSL must not be used by both at once.
+        self._session = threading.RLock()
+
     def _receive(self) -> bytes | None:
         self._wants_write = False
         try:
-            data: bytes = self.sock.recv(RECEIVE_SIZE)
+            with self._session:
+                data: bytes = self.sock.recv(RECEIVE_SIZE)
         except ssl.SSLWantReadError:
             return None
         except ssl.SSLWantWriteError:
@@ -313,9 +349,13 @@ class TLSLink(LinkMixin, amqp_transport.SSLTransport):
         return super().buffered or bool(self.sock is not None and self.sock.pending())
 
     def _send(self, data: Any) -> int:
+        if not self._record_begun and not wait_for(self.sock, False, True, 0)[1]:
+            return 0  # once OpenSSL has begun with it there is no taking it back
         self._wants_read = False
+        self._record_begun = True
         try:
-            return int(self.sock.send(data))
+            with self._session:
+                sent = int(self.sock.send(data))
         except ssl.SSLWantWriteError:
             return 0
         except ssl.SSLWantReadError:
@@ -328,6 +368,8 @@ class TLSLink(LinkMixin, amqp_transport.SSLTransport):
                 # A peer that refuses our certificate says so before it closes.
                 self.sock.recv(1)
             raise
+        self._record_begun = False
+        return sent
 
 
 def Link(host: str, connect_timeout: float | None = None, ssl: Any = False, **options: Any) -> Any:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from redis import exceptions
@@ -20,6 +20,9 @@ from kombu.transport.redis.server import Server
 from kombu.transport.redis.wake import Waker
 from kombu.transport.virtual.policy import QueuePolicy
 from kombu.transport.virtual.store import Store
+
+#: Milliseconds for which an expired queue's lifetime is still known.
+REMEMBERED = 3_600_000
 
 #: Lets a key live for ARGV[1] milliseconds, or for as long as it or its queue's record has yet.
 _LIVE_ON = """
@@ -48,11 +51,12 @@ class StoreBase(Store):
         self.lease = options.lease_seconds if options.ack_emulation else None
         self.claim_window = options.claim_window
         self._expiry: dict[str, int] = {}
-        #: Those of them that this client consumes, or did: kept alive with what it holds.
-        self._consumed: set[str] = set()
-        self._keep_at = 0.0
         self._policies: dict[str, QueuePolicy | None] = {}
         self._crowded: set[str] = set()
+        #: The queues that this client consumes now.
+        self.consumed: Callable[[], Iterable[str]] = tuple
+        self._kept: set[str] = set()
+        self._kept_until = 0.0
         #: Run before each wait, by whoever has something to look after.
         self.chores: list[Callable[[], None]] = []
         #: Arguments of a queue that another client declared, where somebody keeps them.
@@ -101,39 +105,32 @@ class StoreBase(Store):
             return None
         return QueuePolicy.of(self.find_arguments(queue))
 
-    def _live_on(self, queue: str, expires: int, declared: bool) -> list[Command]:
-        """Commands after which an expiring queue lives on for its time from now, or longer.
-
-        Arguments:
-            declared: by this client, so that it keeps the record of the queue, too.
-        """
+    def _touch(self, queue: str, expires: int) -> list[Command]:
+        """Commands after which a queue lives on for its time from now, or as long as it has yet."""
         record = self._keys.of_queue("queue", queue)
-        names = [*self._keys.lists(queue), *([record] if declared else [])]
+        names = [*self._keys.lists(queue), record]
         return [("EVAL", _LIVE_ON, 2, name, record, expires) for name in names]
 
-    def _keep_alive(self, queues: Sequence[str] = ()) -> None:
-        """Let the expiring queues that this client consumes live on: with claims and renewals.
-
-        For no less than a lease, as a consumer that holds all it may hold takes no more, and
-        only renews.
-
-        Arguments:
-            queues: of which some may not have been consumed before.
-        """
+    def _keep_consumed(self) -> float:
+        """Let queues that expire live on while they are consumed; seconds until it is due again."""
+        used = self._expiry.keys() & set(self.consumed()) if self._expiry else set()
+        if not used:
+            return 3600.0
         now = time.monotonic()
-        new = {each for each in queues if each in self._expiry} - self._consumed
-        if new:
-            self._consumed |= new
-            self._keep_at = now
-        if not self._consumed or now < self._keep_at:
-            return
-        lease = self._options.lease_seconds
-        self._keep_at = now + lease / 3
-        for queue in tuple(self._consumed):
-            lifetime = max(self._expiry.get(queue, 0), int(lease * 1000))
-            names = [*self._keys.lists(queue), self._keys.of_queue("queue", queue)]
-            base = self._keys.base(queue)
-            self._server.pipeline([(base, ("PEXPIRE", name, lifetime)) for name in names])
+        if now >= self._kept_until or not used <= self._kept:
+            commands: list[tuple[str, Command]] = []
+            for queue in used:
+                base, expires = self._keys.base(queue), self._expiry[queue]
+                # For no less than a lease: at work, a consumer comes by only to renew.
+                lifetime = max(expires, int(self._options.lease_seconds * 1000))
+                commands += [(base, command) for command in self._touch(queue, lifetime)]
+                remembered = self._keys.of_queue("expiring", queue)
+                commands.append((base, ("PEXPIRE", remembered, expires + REMEMBERED)))
+            # Should it fail, it is not tried again at once.
+            self._kept = used
+            self._kept_until = now + min(self._expiry[queue] for queue in used) / 3000
+            self._server.pipeline(commands)
+        return max(self._kept_until - now, 0.0)
 
     @staticmethod
     def _strict(replies: list[Any]) -> list[Any]:

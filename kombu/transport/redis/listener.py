@@ -49,6 +49,8 @@ class Listener:
         self.generation = 0
         #: The server's number of this connection, for CLIENT TRACKING REDIRECT.
         self.client_id = 0
+        #: Why the server does not tell that number.
+        self.refusal: exceptions.ResponseError | None = None
 
     @property
     def is_open(self) -> bool:
@@ -75,7 +77,11 @@ class Listener:
                 if not connection.is_connected:
                     connection.connect()
                 connection.send_packed_command([pack(("CLIENT", "ID"))])
-                self.client_id = int(connection.read_response())
+                self.client_id, self.refusal = 0, None
+                try:
+                    self.client_id = int(connection.read_response())
+                except exceptions.ResponseError as exc:
+                    self.refusal = exc
                 if self._channels:
                     self._confirmed("SUBSCRIBE", self._channels)
                 if self._patterns:
@@ -188,6 +194,13 @@ class Listener:
             except BaseException:
                 self.drop()
                 raise
+
+    def forget_channels(self) -> None:
+        """Listen to patterns only, and close where there are none."""
+        with self._lock:
+            self._channels.clear()
+            if not self._patterns:
+                self.drop()
 
     def drop(self) -> None:
         """Close the connection; subscriptions stay remembered."""

@@ -45,7 +45,8 @@ def _fanout_prefix(value: Any) -> bool | str:
     return value if isinstance(value, str) else bool(value)
 
 
-@dataclasses.dataclass(frozen=True)
+# Without a repr of its own: arguments of connections may be secrets.
+@dataclasses.dataclass(frozen=True, repr=False)
 class RedisOptions(VirtualOptions):
     """What ``transport_options`` of a Redis transport may hold."""
 

@@ -12,7 +12,7 @@ from kombu.transport.redis.errors import NotEnoughReplicas, mapped
 from kombu.transport.redis.holder import StoreBase, or_none
 from kombu.transport.redis.link import Command, Script
 from kombu.transport.virtual.policy import QueuePolicy
-from kombu.transport.virtual.store import PartialPutError, Put, QueueFull
+from kombu.transport.virtual.store import Put, QueueFull, raise_failed
 from kombu.utils.json import write
 
 #: Most characters of messages in one command.
@@ -25,6 +25,8 @@ class _Batch:
     def __init__(self) -> None:
         self.commands: list[tuple[str, list[Any]]] = []
         self.origins: list[list[int]] = []
+        #: Messages that a script has put already.
+        self.done: list[int] = []
 
     def add(self, base: str, command: Command, origins: list[int]) -> None:
         """One more command."""
@@ -80,7 +82,9 @@ class PutVerbs(StoreBase):
                 self._crowded.add(queue)
                 if policy.overflow != "drop-head" and ready_at is None:
                     with mapped(f"put into queue {queue!r}"):
-                        if not self._put_bounded(item, policy):
+                        if self._put_bounded(item, policy):
+                            batch.done.append(index)
+                        else:
                             failed[index] = QueueFull(f"queue {queue!r} is full")
                     continue
             text = write(message)
@@ -104,15 +108,12 @@ class PutVerbs(StoreBase):
             place.size += len(text)
         self._prolong(puts, batch)
         self._send(puts, batch, failed)
-        if failed:
-            if len(failed) == len(puts) == 1:
-                raise failed[0] from failed[0].__cause__
-            raise PartialPutError(failed)
+        raise_failed(puts, failed)
 
     def _prolong(self, puts: Sequence[Put], batch: _Batch) -> None:
         """Let the queues of the batch that expire live on for their time from now."""
         members: dict[str, list[int]] = {}
-        for origins in batch.origins:
+        for origins in (*batch.origins, *([index] for index in batch.done)):
             members.setdefault(puts[origins[0]].queue, []).extend(origins)
         for queue, indexes in members.items():
             for command in self._lifetime(queue):
@@ -123,7 +124,9 @@ class PutVerbs(StoreBase):
         replicas = self._options.wait_replicas
         if replicas:
             timeout = int((self._options.wait_replicas_timeout or 0) * 1000)
-            for base in dict.fromkeys(base for base, _ in batch.commands):
+            bases = [base for base, _ in batch.commands]
+            bases += [self._keys.base(puts[index].queue) for index in batch.done]
+            for base in dict.fromkeys(bases):
                 commands.append((base, ("WAIT", replicas, timeout)))
         if not commands:
             return
@@ -161,10 +164,10 @@ class PutVerbs(StoreBase):
         return "ZADD", self._keys.of_queue("delayed", item.queue), item.ready_at or 0, member
 
     def _lifetime(self, queue: str) -> list[Command]:
-        """Commands after which an expiring queue lives on, as it is put into."""
+        """Commands after which an expiring queue lives on for its time from now."""
         expires = self._expiry.get(queue)
         if expires is not None:
-            return self._live_on(queue, expires, declared=True)
+            return self._touch(queue, expires)
         if self.find_expiry is not None and (others := self.find_expiry(queue)):
-            return self._live_on(queue, others, declared=False)
+            return self._touch(queue, others)
         return []

@@ -18,25 +18,33 @@ local now = clock[1] .. '.' .. string.format('%06d', tonumber(clock[2]))
 local ends = string.format('%.6f', tonumber(now) + tonumber(ARGV[4]))
 local CHUNK = 1000
 
+local function scores(key, fields)
+  local found = redis.pcall('ZMSCORE', key, unpack(fields))
+  if not found.err then return found end
+  -- Redis before 6.2
+  local each = {}
+  for index, field in ipairs(fields) do each[index] = redis.call('ZSCORE', key, field) end
+  return each
+end
+
 -- the records of those that are still held by their receipt's owner
 local function held(base, width, count)
   local fields = {}
   for index = 1, count do fields[index] = ARGV[base + (index - 1) * width + 1] end
   local records = redis.call('HMGET', KEYS[3], unpack(fields))
-  local seen = redis.call('ZMSCORE', KEYS[2], unpack(fields))
-  local until_ = redis.call('ZMSCORE', KEYS[4], unpack(fields))
+  local seen, until_ = scores(KEYS[2], fields), scores(KEYS[4], fields)
   local mine, orphans = {}, {}
   for index = 1, count do
     local text = records[index]
     if text then
-      local receipt, lease, queue, list = string.match(text, '^([^\n]*)\n([^\n]*)\n(.*)\n([^\n]*)$')
+      local receipt, lease, size, place = string.match(text, '^([^\n]*)\n([^\n]*)\n(%d+)\n(.*)$')
       if receipt == ARGV[base + (index - 1) * width + 2] then
         local drift = 1
         if seen[index] and until_[index] then
           drift = math.abs(tonumber(until_[index]) - tonumber(seen[index]) - tonumber(lease))
         end
         if drift < 0.0005 then
-          mine[index] = {queue, list}
+          mine[index] = {string.sub(place, 1, size), string.sub(place, size + 1)}
         else
           orphans[#orphans + 1] = fields[index]
         end

@@ -59,9 +59,9 @@ class SettleVerbs(StoreBase):
             if claim.field is not None:
                 held.setdefault(claim.books, []).append(claim)
         with mapped("renew leases"):
+            self._keep_consumed()
             for books, group in held.items():
                 self._settle(books, group, [], [])
-            self._keep_alive()
 
     def _settle(
         self,

@@ -193,6 +193,10 @@ class RedisStreamStore(TopologyKeepingStore):
                 self._report_bad(queue, raw)
             else:
                 claims.append(claim)
+        for queue in {claim.queue for claim in claims} & self._expiry.keys():
+            self._server.pipeline(
+                [(self._keys.base(queue), c) for c in self._touch(queue, self._expiry[queue])]
+            )
         if rows:
             self.waker.signed_off(registered)
         return claims
@@ -214,8 +218,8 @@ class RedisStreamStore(TopologyKeepingStore):
     def renew(self, claims: Sequence[Claim]) -> None:
         self._check_open()
         with mapped("renew leases"):
+            self._keep_consumed()
             self._end(claims, [], [])
-            self._keep_alive()
 
     def _end(
         self, renewals: Sequence[Claim], acks: Sequence[Claim], releases: Sequence[Claim]
@@ -243,9 +247,7 @@ class RedisStreamStore(TopologyKeepingStore):
         # Claims look for owners that are gone.
         return time.monotonic() < self._sweep_at and super().is_armed(queues)
 
-    def _chore(self) -> float:
-        for chore in self.chores:
-            chore()
+    def _look_for_abandoned(self) -> float:
         now = time.monotonic()
         if now >= self._sweep_at:
             # A claim looks; the dispatcher makes one when it is woken.

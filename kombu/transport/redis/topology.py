@@ -37,7 +37,10 @@ _REFRESH = """
 redis.call('SADD', KEYS[1], ARGV[1])
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
-redis.call('ZADD', KEYS[2], 'GT', string.format('%.0f', now + tonumber(ARGV[3])), ARGV[2])
+local due = now + tonumber(ARGV[3])
+if tonumber(redis.call('ZSCORE', KEYS[2], ARGV[2]) or 0) < due then
+  redis.call('ZADD', KEYS[2], string.format('%.0f', due), ARGV[2])
+end
 """
 
 
@@ -201,7 +204,12 @@ class RedisTopology(TopologyStore):
             return
         now = time.monotonic()
         for (exchange, routing_key, pattern, queue), (_, due) in list(self._expiring.items()):
-            if now >= due:
+            if now < due:
+                continue
+            if self.queue_arguments(queue) is None:
+                # It has expired: so will its binding.
+                del self._expiring[exchange, routing_key, pattern, queue]
+            else:
                 self.bind(exchange, routing_key, pattern, queue)
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP_PAUSE

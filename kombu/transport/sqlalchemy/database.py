@@ -21,7 +21,7 @@ from sqlalchemy.exc import (
 
 from kombu.transport.clients import missing_client
 from kombu.transport.sqlalchemy.dialects import WRITES, dialect_of
-from kombu.transport.sqlalchemy.errors import ERRORS, is_transient
+from kombu.transport.sqlalchemy.errors import ERRORS, is_read_only, is_transient
 from kombu.transport.sqlalchemy.models import Tables
 from kombu.transport.sqlalchemy.options import SqlOptions
 
@@ -166,7 +166,7 @@ class Database:
             try:
                 yield
             except DBAPIError as exc:
-                if exc.connection_invalidated:
+                if exc.connection_invalidated or is_read_only(exc):
                     text = f"{doing}: {type(exc).__name__}: {exc.orig}"
                     raise RecoverableConnectionError(text) from exc
                 raise
@@ -174,10 +174,13 @@ class Database:
     def write(self, doing: str, work: Work[Result], retry_integrity: bool = False) -> Result:
         """Do ``work`` in one transaction; again when the server rolled it back for others' sake.
 
+        Not again when ``statement_timeout`` has passed: each may have waited that long for a lock.
+
         Arguments:
             retry_integrity: also after a violated constraint, when it comes of a race.
         """
         attempt = 0
+        end = time.monotonic() + self.options.statement_timeout
         while True:
             attempt += 1
             try:
@@ -189,7 +192,7 @@ class Database:
                         again = is_transient(exc) or (
                             retry_integrity and isinstance(exc, IntegrityError)
                         )
-                        if not again or attempt >= ATTEMPTS:
+                        if not again or attempt >= ATTEMPTS or time.monotonic() >= end:
                             raise
             except Conflict as exc:
                 if attempt >= ATTEMPTS:

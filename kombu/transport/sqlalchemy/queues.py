@@ -14,6 +14,9 @@ from kombu.transport.virtual.policy import QueuePolicy
 from kombu.transport.virtual.store import QueueSpec
 from kombu.utils.json import dumps, loads
 
+#: How many queues are remembered: names for answers come and go. Above it all are forgotten.
+KEEP = 10_000
+
 
 class QueueInfo(NamedTuple):
     """What a put needs to know of a queue."""
@@ -82,6 +85,8 @@ class Queues:
 
     def _remember(self, name: str, identifier: int, arguments: str | None) -> QueueInfo:
         policy = QueuePolicy.of(loads(arguments)) if arguments else None
+        if len(self._known) >= KEEP:
+            self._known.clear()
         info = self._known[name] = QueueInfo(identifier, policy)
         return info
 
@@ -97,9 +102,14 @@ class Queues:
 
     def _write(self, connection: sa.Connection, name: str, arguments: str | None) -> None:
         queue, options = self.tables.queue, self.tables.options
-        known = connection.execute(sa.select(queue.c.id).where(queue.c.name == name)).first()
+        known = connection.execute(sa.select(queue.c.name).where(queue.c.name == name)).scalar()
         if known is None:
             connection.execute(sa.insert(queue).values(name=name))
+        elif known != name:
+            raise PreconditionFailed(
+                f"queue {name!r}: to the database its name is that of queue {known!r}; "
+                f"column {queue.name}.name needs a binary collation to tell them apart"
+            )
         if arguments is not None:
             connection.execute(sa.delete(options).where(options.c.queue == name))
             connection.execute(sa.insert(options).values(queue=name, arguments=arguments))
@@ -121,10 +131,9 @@ class Queues:
 
     def _identifier(self, connection: sa.Connection, name: str) -> int | None:
         queue = self.tables.queue
-        found: int | None = connection.execute(
-            sa.select(queue.c.id).where(queue.c.name == name)
-        ).scalar()
-        return found
+        rows = connection.execute(sa.select(queue.c.name, queue.c.id).where(queue.c.name == name))
+        # Compared here, too: a database may take another queue's name for the same.
+        return {row.name: row.id for row in rows}.get(name)
 
     def purge(self, name: str) -> int:
         """Drop what can be claimed, and what published peers have taken and left behind."""

@@ -33,8 +33,8 @@ from kombu.transport.sqlalchemy.queues import QueueInfo, Queues, ReadyQueue
 from kombu.transport.sqlalchemy.watch import FileTimes
 from kombu.transport.sweeping import Sweep
 from kombu.transport.virtual.envelope import parse
-from kombu.transport.virtual.store import Claim, Discard, PartialPutError, Put, QueueSpec, Store
-from kombu.transport.waking import Polling, Source, Waker
+from kombu.transport.virtual.store import Claim, Discard, Put, QueueSpec, raise_failed
+from kombu.transport.waking import Polling, Source, Waker, WakerStore
 from kombu.utils.json import dumps
 from kombu.utils.logfields import log_fields
 
@@ -58,7 +58,7 @@ class _Row(NamedTuple):
         return self.place == LAST_PLACE and self.ready_at is None and self.expires_at is None
 
 
-class SqlStore(Store):
+class SqlStore(WakerStore):
     """Messages in a table, claimed by hiding them and noting a lease beside.
 
     Arguments:
@@ -178,10 +178,7 @@ class SqlStore(Store):
         else:
             self.database.write(doing, work)
         self._note_times(rows)
-        if refused:
-            if len(puts) == 1:
-                raise refused[0]
-            raise PartialPutError(refused)
+        raise_failed(puts, refused)
 
     def _row(self, put: Put, payload: str, info: QueueInfo) -> _Row:
         offset = self.database.clock_offset
@@ -429,13 +426,7 @@ class SqlStore(Store):
             for claim in self._to_claims(queue, receipt, taken)
         ]
 
-    # ---- waking
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.waker.wait(queues, timeout)
-
-    def interrupt(self) -> None:
-        self.waker.interrupt()
+    # ---- life
 
     def close(self) -> None:
         own = os.getpid() == self._pid

@@ -353,6 +353,8 @@ class EntityVerbs:
         if shared is not None:
             row = self.typeof(exchange).prepare_bind(queue, exchange, routing_key, arguments)
             shared.unbind(exchange, row[0] or "", row[1] or "", queue)
+        if self.connection.fanout is not None:
+            self.connection.fanout.unbind(exchange, queue)
 
     def _expire_queues(self, only: str | None = None) -> list[str]:
         """Delete queues that outlived their ``x-expires``, where that is for us; their names.

@@ -56,7 +56,7 @@ class ZookeeperTopology(TopologyStore):
         session, path = self.session, self.paths.exchange(exchange)
 
         def read(watch: Watch) -> list[Row]:
-            names = sorted(session.watched_children(path, watch))
+            names = sorted(session.children(path, watch))
             before = self._rows.get(exchange, {})  # the data of a binding never changes
             pending = {
                 name: session.client.get_async(f"{path}/{name}")

@@ -12,18 +12,19 @@ import pytest
 from azure.servicebus import ServiceBusMessage
 
 from kombu import Connection
-from kombu.testing.conformance.store import StoreContract, bodies, envelope
+from kombu.testing.conformance.store import bodies, envelope
 from kombu.transport.azureservicebus import Transport
 from kombu.transport.azureservicebus.store import ServiceBusStore
 from kombu.transport.virtual.errors import MessageTooLarge
 from kombu.transport.virtual.store import Put, QueueSpec
+from t.integration.stepped import SteppedContract, UnorderedReturns
 from t.services.pool import Servers
 
 OpenStore = Callable[..., ServiceBusStore]
 
 
 @pytest.mark.server("servicebus")
-class TestServiceBusStore(StoreContract):
+class TestServiceBusStore(UnorderedReturns, SteppedContract):
     @pytest.fixture
     def open_store(self, servers: Servers) -> OpenStore:
         environment = servers.env("servicebus")
@@ -44,14 +45,6 @@ class TestServiceBusStore(StoreContract):
             return store
 
         return open_one
-
-    def test_released_messages_return_to_the_head_in_order(self, store: Any, queue: str) -> None:
-        """They do return, in an order that Service Bus does not promise."""
-        self.put(store, queue, *"abcdef")
-        claims = self.claim(store, queue, 4)
-        store.settle(acks=[claims[1]], releases=[claims[3], claims[0], claims[2]])
-        again = self.claim(store, queue, 5)
-        assert sorted(bodies(again)) == ["a", "c", "d", "e", "f"]
 
     def test_higher_priority_first_then_age(self, store: Any, queue: str) -> None:
         """Priority steps are queues of their own."""
@@ -96,15 +89,6 @@ class TestServiceBusStore(StoreContract):
         with pytest.raises(MessageTooLarge, match=r"\d+ bytes.*262144"):
             store.put([Put(queue, envelope("x" * 300_000))])
         assert store.size(queue) == 0
-
-    def test_priorities_are_queues_of_their_own(self, open_store: OpenStore) -> None:
-        store = open_store()
-        store.declare(QueueSpec("urgent", arguments=self.priority_arguments))
-        self.put(store, "urgent", "low")
-        self.put(store, "urgent", "high", priority=9)
-        assert store.size("urgent") == 2
-        assert bodies(self.claim(store, "urgent", 2)) == ["high", "low"]
-        assert store.delete("urgent") == 0
 
     def test_a_message_of_others(self, open_store: OpenStore, queue: str) -> None:
         store = open_store()

@@ -10,19 +10,20 @@ from uuid import uuid4
 import pytest
 
 from kombu import Connection, Exchange, Queue
-from kombu.testing.conformance.store import StoreContract, bodies, envelope
+from kombu.testing.conformance.store import bodies, envelope
 from kombu.transport.azurestoragequeues import Transport
 from kombu.transport.azurestoragequeues.store import LARGEST_MESSAGE, StorageQueueStore
 from kombu.transport.virtual.envelope import noting
 from kombu.transport.virtual.errors import MessageTooLarge
-from kombu.transport.virtual.store import Put, QueueSpec, Store
+from kombu.transport.virtual.store import Put, QueueSpec
+from t.integration.stepped import UnorderedReturns, VisibilityContract
 from t.services.pool import Servers
 
 OpenStore = Callable[..., StorageQueueStore]
 
 
 @pytest.mark.server("azurite")
-class TestStorageQueueStore(StoreContract):
+class TestStorageQueueStore(UnorderedReturns, VisibilityContract):
     @pytest.fixture
     def open_store(self, servers: Servers) -> OpenStore:
         prefix = f"{uuid4().hex[:8]}-"
@@ -36,33 +37,6 @@ class TestStorageQueueStore(StoreContract):
 
         return open_one
 
-    def test_purge_leaves_what_is_claimed(self, store: Store, queue: str) -> None:
-        """Azure's own purge takes what is held, too; it still can be settled."""
-        self.put(store, queue, "one", "two", "three")
-        (claim,) = self.claim(store, queue, 1)
-        assert store.purge(queue) == 2
-        store.settle(releases=[claim])
-        assert store.size(queue) == 0
-
-    def test_released_messages_return_to_the_head_in_order(self, store: Store, queue: str) -> None:
-        """Azure puts them behind those that wait."""
-        self.put(store, queue, *"abcdef")
-        claims = self.claim(store, queue, 4)
-        store.settle(acks=[claims[1]], releases=[claims[0], claims[2], claims[3]])
-        again = self.claim(store, queue, 5)
-        assert sorted(bodies(again)) == ["a", "c", "d", "e", "f"]
-        assert [claim.redelivered for claim in again].count(True) == 3
-
-    def test_a_dead_owners_message_returns_within_its_lease(
-        self, open_store: OpenStore, queue: str
-    ) -> None:
-        dead, living = open_store(lease=1), open_store()
-        self.put(dead, queue, "a")
-        self.claim(dead, queue, 1)
-        (again,) = self.claim(living, queue, 1)
-        assert again.message["body"] == "a"
-        assert again.redelivered
-
     def test_a_claim_is_one_call_of_32(self, open_store: OpenStore, queue: str) -> None:
         store = open_store()
         self.put(store, queue, *map(str, range(40)))
@@ -74,15 +48,6 @@ class TestStorageQueueStore(StoreContract):
         with pytest.raises(MessageTooLarge, match=rf"\d+ bytes.*{LARGEST_MESSAGE}"):
             store.put([Put(queue, envelope("x" * LARGEST_MESSAGE))])
         assert store.size(queue) == 0
-
-    def test_priorities_are_queues_of_their_own(self, open_store: OpenStore) -> None:
-        store = open_store()
-        store.declare(QueueSpec("urgent", arguments=self.priority_arguments))
-        self.put(store, "urgent", "low")
-        self.put(store, "urgent", "high", priority=9)
-        assert store.size("urgent") == 2
-        assert bodies(self.claim(store, "urgent", 2)) == ["high", "low"]
-        assert store.delete("urgent") == 0
 
     def test_a_text_of_others_becomes_a_message(self, open_store: OpenStore, queue: str) -> None:
         store = open_store()

@@ -9,14 +9,16 @@ from uuid import uuid4
 
 import pymongo
 import pytest
+from pymongo.collection import Collection
 
 from kombu import Connection
 from kombu.testing.conformance.store import StoreContract, envelope
 from kombu.transport.mongodb.database import DELIVERY_ORDER, BrokerDatabase
+from kombu.transport.mongodb.errors import ERRORS
 from kombu.transport.mongodb.options import MongoOptions
 from kombu.transport.mongodb.store import MongoStore
 from kombu.transport.mongodb.urls import client_settings
-from kombu.transport.virtual.store import Put, QueueSpec
+from kombu.transport.virtual.store import PartialPutError, Put, QueueSpec
 from t.services.pool import Servers
 
 
@@ -100,6 +102,68 @@ class TestMongoStore(StoreContract):
         assert [c.message["body"] for c in self.claim(store, queue, 1)] == ["ours"]
         assert store.broker.messages.count_documents({"quarantined": queue}) == 1
         assert store.claim([queue], 5) == []
+
+    def test_a_claim_goes_on_where_another_was_faster(
+        self, stores: Callable[[], MongoStore], queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who loses the race for what he found still takes what waits behind it."""
+        slow, fast = stores(), stores()
+        self.put(slow, queue, *"abcd")
+        between: list[Any] = [lambda: self.claim(fast, queue, 2)]
+        update_many = Collection.update_many
+
+        def after_the_other(collection: Any, *args: Any, **options: Any) -> Any:
+            if between:
+                between.pop()()
+            return update_many(collection, *args, **options)
+
+        monkeypatch.setattr(Collection, "update_many", after_the_other)
+        assert [claim.message["body"] for claim in slow.claim([queue], 2)] == ["c", "d"]
+
+    def test_foreign_documents_hide_no_message(
+        self, stores: Callable[[], MongoStore], queue: str
+    ) -> None:
+        store = stores()
+        foreign = [{"queue": queue, "payload": "{", "priority": 0} for _ in range(3)]
+        store.broker.messages.insert_many(foreign)
+        self.put(store, queue, "ours")
+        assert [claim.message["body"] for claim in store.claim([queue], 2)] == ["ours"]
+
+    def test_a_deleted_queue_takes_its_held_messages_along(
+        self, stores: Callable[[], MongoStore], queue: str
+    ) -> None:
+        store = stores()
+        self.put(store, queue, *"ab")
+        claims = self.claim(store, queue, 2)
+        store.delete(queue)
+        store.settle(acks=claims[:1], releases=claims[1:])
+        assert store.broker.messages.count_documents({}) == 0
+
+    def test_a_jump_of_the_clock_ends_no_lease(
+        self, stores: Callable[[], MongoStore], queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = stores()
+        self.put(store, queue, "a")
+        (claim,) = self.claim(store, queue, 1)
+        now = time.time
+        monkeypatch.setattr(time, "time", lambda: now() + 3600)
+        store.renew([claim])
+        monkeypatch.undo()
+        (held,) = store.broker.messages.find({"held.receipt": claim.receipt[1]})
+        assert abs(held["held"]["until"] - time.time() - store.lease) < 5
+
+    @pytest.mark.parametrize("size", [17_000_000, 49_000_000], ids=["document", "request"])
+    def test_of_a_batch_what_is_too_large_fails_alone(
+        self, stores: Callable[[], MongoStore], queue: str, size: int
+    ) -> None:
+        """Too large for a document, which the server says, or for a request, which pymongo does."""
+        store = stores()
+        texts = ["a", "x" * size, "b"]
+        with pytest.raises(PartialPutError) as caught:
+            store.put([Put(queue, envelope(text)) for text in texts])
+        assert list(caught.value.failed) == [1]
+        assert isinstance(caught.value.failed[1], ERRORS.channel_errors)
+        assert [claim.message["body"] for claim in self.claim(store, queue, 2)] == ["a", "b"]
 
     def test_declaring_is_seen_by_others(self, stores: Callable[[], MongoStore]) -> None:
         one, other = stores(), stores()

@@ -16,7 +16,7 @@ import pytest
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.testing.conformance import Harness, Inbox
-from kombu.testing.conformance.store import StoreContract
+from kombu.testing.conformance.store import StoreContract, envelope
 from kombu.transport.pyro.broker import BrokerServer, BrokerService
 from kombu.transport.pyro.library import LIBRARY, load
 from kombu.transport.pyro.link import Link
@@ -148,3 +148,16 @@ class TestPublishedClients:
         service.declare("queue", {"arguments": {"x-max-length": 3}})
         service.new_queue("queue")
         assert service.queue_arguments("queue") == {"x-max-length": 3}
+
+    def test_a_session_that_ends_while_leases_are_looked_at_stops_nothing(self) -> None:
+        service = BrokerService()
+        service.put("q", envelope("a"))
+        sessions = []
+        for number in range(2):
+            LIBRARY.api.current_context.client = number
+            sessions.append(service._sessions[service.open_session(0.0)])
+        held = sessions[1].hold(sessions[1].store.claim(["q"], 1))
+        sessions[0].hold(held and [held[0][1]])
+        sessions[0].store.close()
+        service.expire()
+        assert service.size("q") == 1
