@@ -48,6 +48,7 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
         auto_decode: bool = True,
         on_open: Any = None,
     ) -> None:
+        self._asked = {}
         super().__init__(connection, channel_id, auto_decode, on_open)
         # py-amqp puts a method on the instance in confirm mode; ours knows by itself.
         self.__dict__.pop("basic_publish", None)
@@ -89,8 +90,14 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
 
     # -- receiving -------------------------------------------------------
 
-    def deliver(self, delivery: tuple[str, int, bool, str, str], message: Delivery) -> None:
-        """Hand a delivery to its consumer."""
+    def deliver(
+        self, delivery: tuple[str, int, bool, str, str], message: Delivery, late: Any = None
+    ) -> None:
+        """Hand a delivery to its consumer.
+
+        Arguments:
+            late: called when its consumer was cancelled after it had arrived.
+        """
         consumer_tag, delivery_tag, redelivered, exchange, routing_key = delivery
         message.delivery_info = {
             "consumer_tag": consumer_tag,
@@ -99,7 +106,7 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
             "exchange": exchange,
             "routing_key": routing_key,
         }
-        callback = self.callbacks.get(consumer_tag)
+        callback = self.callbacks.get(consumer_tag, late)
         if callback is not None:
             callback(message)
             return
@@ -132,11 +139,12 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
 
     def _settle(self, frame: Any, delivery_tag: int, flag: bool) -> Any:
         connection = self.connection
-        if connection is None or connection._transport is None:
+        link = None if connection is None else connection._transport
+        if link is None:
             raise RecoverableConnectionError("connection already closed")
         data = frame(self.channel_id, delivery_tag, flag)
-        with connection.write_lock:
-            connection._transport.write(data)
+        with link.write_lock:
+            link.write(data)
             connection.bytes_sent += 1
         return _DONE
 
@@ -210,9 +218,7 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
         frames = self._publish_frames(msg, exchange, routing_key, mandatory, immediate)
         if self.connection.blocked_reason is not None and deadline is not None:
             self.connection.wait_until_unblocked(deadline)
-        number = self._confirms.published() if self._confirm_selected else 0
-        self._write(b"".join(frames), deadline)
-        return number
+        return self._write(b"".join(frames), deadline, 1)
 
     def _publish_frames(
         self, msg: Any, exchange: str, routing_key: str, mandatory: bool, immediate: bool
@@ -231,19 +237,32 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
             self.connection.frame_max,
         )
 
-    def _write(self, data: bytes, deadline: float | None) -> None:
-        connection = self._usable_connection("basic_publish")
-        link = connection._transport
+    def _write(self, data: bytes, deadline: float | None, count: int) -> int:
+        """Send so many publishes; the number of the first, by which it is confirmed."""
+        link = self._usable_connection("basic_publish")._transport
         try:
-            with connection.write_lock:
-                if deadline is None:
-                    link.write(data)
-                else:
-                    with link.having_timeout(remaining(deadline)):
-                        link.write(data)
-                connection.bytes_sent += 1
+            if deadline is None:
+                return self._write_numbered(link, data, count)
+            with link.having_timeout(remaining(deadline)):
+                return self._write_numbered(link, data, count)
         except TimeoutError as exc:
             raise RecoverableConnectionError("basic_publish: timed out") from exc
+
+    def _write_numbered(self, link: Any, data: bytes, count: int) -> int:
+        first = 0
+        # Numbered in the order in which they go out, as the broker does.
+        with link.write_lock:
+            try:
+                if self._confirm_selected:
+                    first = self._confirms.published(count)
+                link.write(data)
+            except TimeoutError:
+                # Either none of it went out, or the link is closed.
+                if first:
+                    self._confirms.withdraw(count)
+                raise
+            self.connection.bytes_sent += 1
+        return first
 
     def _select_confirms(self) -> None:
         if not self._confirm_selected:
@@ -259,10 +278,17 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
 
     def _wait_for_confirm(self, number: int, deadline: float | None) -> None:
         confirms = self._confirms
-        while confirms.is_waiting(number):
-            self._usable_connection("waiting for a confirm").drain_events(remaining(deadline))
-            if self._confirms is not confirms:
-                raise RecoverableConnectionError("the channel was closed before the confirm")
+        try:
+            while confirms.is_waiting(number):
+                self._usable_connection("waiting for a confirm").attend(
+                    remaining(deadline),
+                    lambda: self._confirms is not confirms or not confirms.is_waiting(number),
+                )
+                if self._confirms is not confirms:
+                    raise RecoverableConnectionError("the channel was closed before the confirm")
+        except BaseException:
+            confirms.forget(number)
+            raise
         failure = confirms.take_failure(number)
         if failure is not None:
             raise failure
@@ -322,6 +348,7 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
                 failed[index] = failure
             elif confirms.is_waiting(number):
                 failed[index] = lost or RecoverableConnectionError("not confirmed")
+                confirms.forget(number)
         if lost is not None:
             sent = set(numbers.values())
             failed.update(
@@ -351,6 +378,7 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
         if connection.blocked_reason is not None and deadline is not None:
             connection.wait_until_unblocked(deadline)
         gathered: list[Any] = []
+        indexes: list[int] = []
         size = 0
         for index, publish in enumerate(publishes):
             options = publish.options
@@ -365,14 +393,24 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
             except (ValueError, amqp.AMQPError) as exc:
                 failed[index] = exc  # nothing of it was sent; the others go on
                 continue
-            numbers[self._confirms.published()] = index
+            indexes.append(index)
             gathered += frames
             size += len(publish.message.body) + 100
             if size >= _WRITE_SIZE:
-                self._write(b"".join(gathered), deadline)
-                gathered, size = [], 0
+                self._write_window(gathered, indexes, deadline, numbers)
+                gathered, indexes, size = [], [], 0
         if gathered:
-            self._write(b"".join(gathered), deadline)
+            self._write_window(gathered, indexes, deadline, numbers)
+
+    def _write_window(
+        self,
+        frames: list[Any],
+        indexes: Sequence[int],
+        deadline: float | None,
+        numbers: dict[int, int],
+    ) -> None:
+        first = self._write(b"".join(frames), deadline, len(indexes))
+        numbers.update(enumerate(indexes, first))
 
     def _wait_for_window(
         self,
@@ -383,7 +421,10 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
     ) -> None:
         deadline = self._confirm_deadline(None, deadline)
         while confirms.waits_for_any(first):
-            self._usable_connection("waiting for confirms").drain_events(remaining(deadline))
+            self._usable_connection("waiting for confirms").attend(
+                remaining(deadline),
+                lambda: self._confirms is not confirms or not confirms.waits_for_any(first),
+            )
             if self._confirms is not confirms:
                 raise RecoverableConnectionError("the channel was closed before the confirms")
 
@@ -410,12 +451,15 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
 
     def _do_revive(self) -> None:
         self._confirms = Confirms()
+        self.connection.forget_held_back(self)
         super()._do_revive()
 
     def collect(self) -> None:
         """Forget everything, without a word to the broker."""
         self._confirms = Confirms()
         self._batch_channel = None
+        if self.connection is not None:
+            self.connection.forget_held_back(self)
         super().collect()
 
     def close(self, *args: Any, **kwargs: Any) -> None:

@@ -16,20 +16,32 @@ class Confirms:
 
     def __init__(self) -> None:
         self._published = 0
-        #: In order of publishing, which is what an answer for several relies on.
-        self._waiting: dict[int, None] = {}
+        #: No number below the one, and none above the other, waits.
+        self._first, self._last = 1, 0
+        #: Those that wait for the broker's answer; whether somebody waits for it as well.
+        self._waiting: dict[int, bool] = {}
         self._failed: dict[int, BaseException] = {}
 
-    def published(self) -> int:
-        """One more is about to be sent; its number."""
-        self._published += 1
-        self._waiting[self._published] = None
-        return self._published
+    def published(self, count: int = 1) -> int:
+        """So many more are about to be sent; the number of the first."""
+        first = self._published + 1
+        self._last = self._published = self._published + count
+        for number in range(first, self._published + 1):
+            self._waiting[number] = True
+        return first
+
+    def withdraw(self, count: int) -> None:
+        """The last so many were not sent after all: the broker will not number them."""
+        for number in range(self._published, self._published - count, -1):
+            self._waiting.pop(number, None)
+        self._published -= count
 
     def forget(self, number: int) -> None:
         """Nobody waits for this one any more."""
         self._failed.pop(number, None)
         # It stays among those that wait for the broker: its answer will come and must be known.
+        if number in self._waiting:
+            self._waiting[number] = False
 
     def acked(self, number: int, multiple: bool) -> None:
         """The broker has this one, or all up to it."""
@@ -39,19 +51,15 @@ class Confirms:
     def nacked(self, number: int, multiple: bool) -> None:
         """The broker refuses this one, or all up to it."""
         for answered in self._up_to(number, multiple):
-            if answered in self._waiting:
-                del self._waiting[answered]
+            if self._waiting.pop(answered, False):
                 self._failed[answered] = MessageNacked(f"publish {answered} was refused")
 
     def _up_to(self, number: int, multiple: bool) -> list[int]:
         if not multiple:
             return [number]
-        answered = []
-        for waiting in self._waiting:
-            if number and waiting > number:
-                break
-            answered.append(waiting)
-        return answered
+        last = min(number or self._published, self._published)
+        first, self._first = self._first, max(self._first, last + 1)
+        return [answered for answered in range(first, last + 1) if answered in self._waiting]
 
     def is_waiting(self, number: int) -> bool:
         """Whether the broker has not answered yet."""
@@ -59,7 +67,9 @@ class Confirms:
 
     def waits_for_any(self, first: int) -> bool:
         """Whether any of the numbers from ``first`` on waits."""
-        return next(reversed(self._waiting), 0) >= first
+        while self._last >= first and self._last not in self._waiting:
+            self._last -= 1
+        return self._last >= first
 
     def take_failure(self, number: int) -> BaseException | None:
         """Why this one was refused; ``None``: it was not. Asked once."""

@@ -13,7 +13,7 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
@@ -60,10 +60,32 @@ class _Limits(threading.local):
     deadline: float | None = None
 
 
+class WriteLock:
+    """One thread writes at a time; another waits no longer than its own write may take.
+
+    Arguments:
+        limit: seconds that the current thread may wait; ``None``: no limit.
+    """
+
+    def __init__(self, limit: Callable[[], float | None]) -> None:
+        self._limit = limit
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            limit = self._limit()
+            if not self._lock.acquire(timeout=-1 if limit is None else limit):
+                raise TimeoutError("timed out: another thread is writing")
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._lock.release()
+
+
 class LinkMixin:
     """What is the same with and without TLS; mixed into py-amqp's transports.
 
     Attributes:
+        write_lock: held by whoever writes.
         last_received: monotonic time at which bytes last arrived.
         frame_max: most bytes of a frame that the peer may send, as negotiated.
     """
@@ -78,6 +100,7 @@ class LinkMixin:
         self._buffer = b""
         self._offset = 0
         self._limits = _Limits()
+        self.write_lock = WriteLock(lambda: remaining(self._write_deadline()))
         self.frame_max = 0
         self.last_received = monotonic()
         self.sock.setblocking(False)
@@ -142,8 +165,6 @@ class LinkMixin:
             TimeoutError: nothing arrived in time.
             OSError: the connection is lost.
         """
-        if self.sock is None:
-            raise ConnectionResetError(errno.ECONNRESET, "Socket closed")
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             data = self._receive()
@@ -152,7 +173,7 @@ class LinkMixin:
             if timeout == 0:
                 raise TimeoutError("timed out")
             left = remaining(deadline)
-            readable, writable = wait_for(self.sock, True, self._wants_write, left)
+            readable, writable = self._ready(True, self._wants_write, left)
             if not (readable or writable) and remaining(deadline) == 0.0:
                 raise TimeoutError("timed out")
         self.last_received = monotonic()
@@ -167,7 +188,7 @@ class LinkMixin:
     def _receive(self) -> bytes | None:
         """What has arrived; ``None``: nothing."""
         try:
-            data: bytes = self.sock.recv(RECEIVE_SIZE)
+            data: bytes = self._open_socket().recv(RECEIVE_SIZE)
         except (BlockingIOError, InterruptedError):
             return None
         except TimeoutError as exc:
@@ -185,9 +206,22 @@ class LinkMixin:
         self.connected = False
         return ConnectionAbortedError(exc.errno, exc.strerror)
 
+    def _open_socket(self) -> Any:
+        """The socket, which another thread may have closed."""
+        sock = self.sock
+        if sock is None:
+            raise ConnectionResetError(errno.ECONNRESET, "Socket closed")
+        return sock
+
+    def _ready(self, read: bool, write: bool, timeout: float | None) -> tuple[bool, bool]:
+        try:
+            return wait_for(self._open_socket(), read, write, timeout)
+        except ValueError as exc:  # closed in this moment
+            raise ConnectionResetError(errno.ECONNRESET, "Socket closed") from exc
+
     def is_readable(self) -> bool:
         """Whether something arrived, without taking it."""
-        return self.buffered or wait_for(self.sock, True, False, 0)[0]
+        return self.buffered or self._ready(True, False, 0)[0]
 
     def read_frame(self, unpack: Any = None) -> Frame:
         """Wait for the next frame, for as long as it takes."""
@@ -220,47 +254,52 @@ class LinkMixin:
                 use any more, and closed.
             OSError: the connection is lost.
         """
-        sock = self.sock
-        if sock is None:
-            raise ConnectionResetError(errno.ECONNRESET, "Socket closed")
         try:
             sent = self._send(data)
-            if sent == len(data):
-                return
-            self._write_rest(memoryview(data), sent)
+            if sent != len(data):
+                self._write_rest(memoryview(data), sent)
         except TimeoutError:
             raise
         except OSError:
             self.connected = False
+            raise
+        except BaseException:
+            # Interrupted (a signal, a greenlet's timeout): nobody knows how much went out.
+            self.close()
             raise
 
     _write = write
 
     def _send(self, data: Any) -> int:
         try:
-            return int(self.sock.send(data))
+            return int(self._open_socket().send(data))
         except (BlockingIOError, InterruptedError):
             return 0
         except TimeoutError as exc:
             raise self._given_up(exc) from exc
 
     def _write_rest(self, data: memoryview, sent: int) -> None:
-        deadline = self._limits.deadline
-        limit: float | None = getattr(self, "write_timeout", None)
-        if limit is not None:
-            latest = monotonic() + limit
-            deadline = latest if deadline is None else min(deadline, latest)
+        deadline = self._write_deadline()
         while sent < len(data):
-            _, writable = wait_for(self.sock, self._wants_read, True, remaining(deadline))
+            _, writable = self._ready(self._wants_read, True, remaining(deadline))
             if not writable and remaining(deadline) == 0.0:
-                if sent:
+                if sent or self._record_begun:
                     # Half a frame is out: whatever followed would be taken for its end.
-                    self.connected = False
                     self.close()
                 raise TimeoutError("timed out")
             sent += self._send(data[sent:])
 
+    def _write_deadline(self) -> float | None:
+        """Until when the current thread may write."""
+        deadline = self._limits.deadline
+        limit: float | None = getattr(self, "write_timeout", None)
+        if limit is None:
+            return deadline
+        latest = monotonic() + limit
+        return latest if deadline is None else min(deadline, latest)
+
     _wants_read = False
+    _record_begun = False
 
     # -- closing ---------------------------------------------------------
 
@@ -289,10 +328,16 @@ class TCPLink(LinkMixin, amqp_transport.TCPTransport):
 class TLSLink(LinkMixin, amqp_transport.SSLTransport):
     """A connection under TLS, either side of which may need the other direction to go on."""
 
+    def _setup_transport(self) -> None:
+        super()._setup_transport()
+        #: One thread reads while another writes; OpenSSL must not be used by both at once.
+        self._session = threading.RLock()
+
     def _receive(self) -> bytes | None:
         self._wants_write = False
         try:
-            data: bytes = self.sock.recv(RECEIVE_SIZE)
+            with self._session:
+                data: bytes = self._open_socket().recv(RECEIVE_SIZE)
         except ssl.SSLWantReadError:
             return None
         except ssl.SSLWantWriteError:
@@ -313,9 +358,13 @@ class TLSLink(LinkMixin, amqp_transport.SSLTransport):
         return super().buffered or bool(self.sock is not None and self.sock.pending())
 
     def _send(self, data: Any) -> int:
+        if not self._record_begun and not self._ready(False, True, 0)[1]:
+            return 0  # once OpenSSL has begun with it there is no taking it back
         self._wants_read = False
+        self._record_begun = True
         try:
-            return int(self.sock.send(data))
+            with self._session:
+                sent = int(self._open_socket().send(data))
         except ssl.SSLWantWriteError:
             return 0
         except ssl.SSLWantReadError:
@@ -328,6 +377,8 @@ class TLSLink(LinkMixin, amqp_transport.SSLTransport):
                 # A peer that refuses our certificate says so before it closes.
                 self.sock.recv(1)
             raise
+        self._record_begun = False
+        return sent
 
 
 def Link(host: str, connect_timeout: float | None = None, ssl: Any = False, **options: Any) -> Any:

@@ -7,6 +7,7 @@ its :mod:`amqp.serialization`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timezone
 from struct import Struct
 from struct import error as Struct_error
 from typing import Any
@@ -36,9 +37,6 @@ _tag = Struct(">QB")
 _long = Struct(">I")
 _short = Struct(">H")
 _long_long = Struct(">Q")
-_signed_long = Struct(">i")
-_signed_long_long = Struct(">q")
-_double = Struct(">d")
 _tagged_long = Struct(">ci")
 _tagged_double = Struct(">cd")
 
@@ -263,6 +261,17 @@ def content_frames(
     return pieces
 
 
+def _text(data: bytes) -> Any:
+    """Text as :func:`short_string` writes it; what is none (a binary id, say) stays bytes."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        try:
+            return data.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            return data
+
+
 def read_delivery(payload: bytes) -> tuple[str, int, bool, str, str]:
     """Arguments of basic.deliver: consumer tag, delivery tag, redelivered, exchange, routing key.
 
@@ -270,12 +279,12 @@ def read_delivery(payload: bytes) -> tuple[str, int, bool, str, str]:
         payload: of the method frame, with class and method id.
     """
     offset = 5 + payload[4]
-    consumer_tag = payload[5:offset].decode("utf-8", "surrogatepass")
+    consumer_tag = _text(payload[5:offset])
     delivery_tag, redelivered = _tag.unpack_from(payload, offset)
     offset += 9
     end = offset + 1 + payload[offset]
-    exchange = payload[offset + 1 : end].decode("utf-8", "surrogatepass")
-    routing_key = payload[end + 1 : end + 1 + payload[end]].decode("utf-8", "surrogatepass")
+    exchange = _text(payload[offset + 1 : end])
+    routing_key = _text(payload[end + 1 : end + 1 + payload[end]])
     return consumer_tag, delivery_tag, bool(redelivered & 1), exchange, routing_key
 
 
@@ -317,15 +326,36 @@ def _read_array(buffer: bytes, offset: int) -> tuple[list[Any], int]:
     return values, offset
 
 
+def _read_timestamp(buffer: bytes, offset: int) -> tuple[datetime | int, int]:
+    (seconds,) = _long_long.unpack_from(buffer, offset)
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None), offset + 8
+    except (ValueError, OverflowError, OSError):
+        return seconds, offset + 8  # milliseconds, as some write, are no date
+
+
+def _read_bytes(buffer: bytes, offset: int) -> tuple[bytes, int]:
+    end = offset + 4 + _long.unpack_from(buffer, offset)[0]
+    return buffer[offset + 4 : end], end
+
+
+def _number(form: Struct) -> Callable[[bytes, int], tuple[Any, int]]:
+    return lambda buffer, offset: (form.unpack_from(buffer, offset)[0], offset + form.size)
+
+
+#: By the letters that RabbitMQ gives them; what only Decimal has is left to py-amqp.
 _FIELD_READERS: dict[int, Callable[[bytes, int], tuple[Any, int]]] = {
     ord("S"): _read_long_string,
-    ord("I"): lambda buffer, offset: (_signed_long.unpack_from(buffer, offset)[0], offset + 4),
-    ord("l"): lambda buffer, offset: (_signed_long_long.unpack_from(buffer, offset)[0], offset + 8),
-    ord("d"): lambda buffer, offset: (_double.unpack_from(buffer, offset)[0], offset + 8),
     ord("t"): lambda buffer, offset: (bool(buffer[offset]), offset + 1),
+    ord("T"): _read_timestamp,
     ord("V"): lambda buffer, offset: (None, offset),
     ord("F"): _read_table,
     ord("A"): _read_array,
+    ord("x"): _read_bytes,
+    **{
+        ord(letter): _number(Struct(f">{form}"))
+        for letter, form in zip("bBsUuIilLfd", "bBhhHiIqqfd", strict=True)
+    },
 }
 
 
@@ -348,7 +378,7 @@ def read_properties(buffer: bytes, offset: int) -> dict[str, Any]:
             continue
         if form == "s":
             end = offset + 1 + buffer[offset]
-            properties[name] = buffer[offset + 1 : end].decode()
+            properties[name] = _text(buffer[offset + 1 : end])
             offset = end
         elif form == "o":
             properties[name] = buffer[offset]

@@ -13,7 +13,7 @@ from kombu.transport.redis.holder import StoreBase, or_none
 from kombu.transport.redis.link import Command, Script
 from kombu.transport.redis.options import SOCKET_TIMEOUT
 from kombu.transport.virtual.policy import QueuePolicy
-from kombu.transport.virtual.store import PartialPutError, Put, QueueFull
+from kombu.transport.virtual.store import Put, QueueFull, raise_failed
 from kombu.utils.json import write
 
 #: Most characters of messages in one command.
@@ -109,10 +109,7 @@ class PutVerbs(StoreBase):
             place.size += len(text)
         self._prolong(puts, batch)
         self._send(puts, batch, failed)
-        if failed:
-            if len(failed) == len(puts) == 1:
-                raise failed[0] from failed[0].__cause__
-            raise PartialPutError(failed)
+        raise_failed(puts, failed)
 
     def _prolong(self, puts: Sequence[Put], batch: _Batch) -> None:
         """Let the queues of the batch that expire live on for their time from now."""
@@ -186,5 +183,5 @@ class PutVerbs(StoreBase):
             # Declared here, not to expire.
             return []
         if self.find_expiry is not None and (others := self.find_expiry(queue)):
-            return [("PEXPIRE", key, others) for key in self._keys.lists(queue)]
+            return self._touch(queue, others)
         return []

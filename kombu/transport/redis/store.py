@@ -24,8 +24,9 @@ _LEAVING = 2.0
 
 FEATURES = replace(
     SHARED_STORE,
+    queue_expiry=True,
     event_loop=True,
-    native=frozenset({"delay", "max_length"}),
+    native=frozenset({"queue_expiry", "delay", "max_length"}),
 )
 
 

@@ -3,7 +3,7 @@
 Of all owners that wait for a queue one is its sentry: the server tracks the lists it has
 read (CLIENT TRACKING) and tells its listener of the first push from anybody. The sentry
 claims; the claim hands the watch on to the next idle owner, and calls as many more as there
-are messages left. So one message wakes two owners, however many wait. See ``arm.lua``.
+are messages left. So one message wakes two owners, however many wait. See ``sentry.lua``.
 
 What wakes an owner is set up on two connections: commands are tracked on one, announced on
 the other. Losing either undoes it, so a wait ends when either is closed, and what was set up

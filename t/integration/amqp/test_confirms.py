@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -158,6 +159,33 @@ def test_a_late_confirm_is_not_taken_for_the_next_publish(connect, proxy, queue_
     channel.connection.client.Producer().publish("x", routing_key=queue + "-nowhere")
     with pytest.raises(MessageNacked):
         channel.basic_publish(message, routing_key=queue)
+
+
+def test_a_publish_that_was_not_sent_is_not_waited_for_by_the_next(confirmed, queue_of):
+    queue = queue_of()
+    channel = confirmed.default_channel
+    message = channel.prepare_message("a", content_encoding="utf-8")
+    channel.basic_publish(message, routing_key=queue)
+    holds, release = threading.Event(), threading.Event()
+
+    def write():
+        with channel.connection.transport.write_lock:
+            holds.set()
+            release.wait(10)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    holds.wait(5)
+    with within(3), pytest.raises(RecoverableConnectionError, match="timed out"):
+        channel.basic_publish(message, routing_key=queue, timeout=0.2)
+    with within(3), pytest.raises(BatchPublishError) as caught:
+        channel.basic_publish_many(publishes(channel, queue, "bc"), timeout=0.2)
+    assert sorted(caught.value.failed) == [0, 1]
+    release.set()
+    writer.join(5)
+    channel.basic_publish(message, routing_key=queue, timeout=5)
+    channel.basic_publish_many(publishes(channel, queue, "bc"), timeout=5)
+    assert channel.queue_declare(queue, passive=True).message_count == 4
 
 
 def test_a_batch_is_much_quicker_than_one_by_one(confirmed, queue_of):

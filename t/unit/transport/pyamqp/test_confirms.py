@@ -29,3 +29,23 @@ def test_as_a_list_would_do_it(count, answers):
     for first in (1, 5, count + 1):
         waiting = [n for n, state in states.items() if state == "waiting" and n >= first]
         assert confirms.waits_for_any(first) == bool(waiting)
+
+
+def test_what_was_not_sent_is_not_numbered():
+    confirms = Confirms()
+    assert confirms.published(3) == 1
+    confirms.withdraw(2)
+    assert not confirms.is_waiting(2)
+    assert confirms.published() == 2
+    confirms.acked(2, multiple=True)
+    assert not confirms.waits_for_any(1)
+
+
+def test_a_refusal_nobody_waits_for_is_not_kept():
+    confirms = Confirms()
+    number = confirms.published()
+    confirms.forget(number)
+    assert confirms.is_waiting(number)
+    confirms.nacked(number, multiple=False)
+    assert not confirms.is_waiting(number)
+    assert confirms.take_failure(number) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import threading
 import time
@@ -160,6 +161,47 @@ class TestWriting:
         peer.link.write(b"x" * 20_000_000)
         leave.set()
         thread.join(5)
+
+    def test_interrupted_in_the_middle(self, peer):
+        """A signal handler (a soft time limit, say) raises while a frame is going out."""
+
+        class TimeIsUp(Exception):
+            pass
+
+        def handler(number, stack):
+            raise TimeIsUp
+
+        previous = signal.signal(signal.SIGALRM, handler)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with pytest.raises(TimeIsUp):
+                peer.link.write(b"x" * 50_000_000)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, previous)
+        assert not peer.link.connected
+        with pytest.raises(ConnectionError):
+            peer.link.write(b"y")
+
+    def test_waiting_for_another_thread_that_writes_is_bounded(self, peer):
+        holds, release = threading.Event(), threading.Event()
+
+        def write():
+            with peer.link.write_lock:
+                holds.set()
+                release.wait(10)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        holds.wait(5)
+        started = time.monotonic()
+        with peer.link.having_timeout(0.2), pytest.raises(TimeoutError), peer.link.write_lock:
+            pass
+        assert time.monotonic() - started < 2
+        release.set()
+        thread.join(5)
+        with peer.link.having_timeout(0.2), peer.link.write_lock:
+            peer.link.write(b"x")
 
     def test_after_closing(self, peer):
         peer.link.close()

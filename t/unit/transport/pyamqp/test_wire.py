@@ -10,7 +10,7 @@ import amqp
 import pytest
 from amqp.basic_message import Message
 from amqp.method_framing import frame_writer
-from amqp.serialization import decode_properties_basic, dumps
+from amqp.serialization import decode_properties_basic, dumps, loads
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -185,3 +185,34 @@ def test_rare_types_are_read():
         amqp.serialization.loads("F", written, 0)[0][0],
         len(written),
     )
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe", "\ud800", "ä"])
+def test_what_is_no_utf8_is_read_as_it_was_written(text):
+    """A correlation id may be binary; a message with one must not stop its consumer."""
+    given = {"correlation_id": text, "type": "t"}
+    written = wire.properties_bytes(given)
+    assert wire.read_properties(written, 0) == given
+    assert wire.properties_bytes(wire.read_properties(written, 0)) == written
+
+
+def test_names_that_are_no_utf8_are_read():
+    payload = b"\0\x3c\0\x3c" + b"\2c\xff" + b"\0" * 7 + b"\5\1" + b"\1x" + b"\1\xfe"
+    assert wire.read_delivery(payload) == (b"c\xff", 5, True, "x", b"\xfe")
+
+
+@pytest.mark.parametrize("moment", [1_700_000_000_000, 2**63])
+def test_a_moment_that_is_no_date_is_a_number(moment):
+    """Milliseconds where seconds belong, as some producers write them."""
+    table = b"\1tT" + moment.to_bytes(8, "big") + b"\1xx\0\0\0\1\xff" + b"\1ss\xff\xfe"
+    sized = len(table).to_bytes(4, "big") + table
+    assert wire.read_table(sized, 0) == ({"t": moment, "x": b"\xff", "s": -2}, len(sized))
+
+
+@pytest.mark.parametrize("letter", "bBsUuIilLfdx")
+def test_every_type_is_read_as_py_amqp_reads_it(letter):
+    data = b"\0\0\0\4" + b"\xfe\xdc\xba\x98" if letter == "x" else b"\xc0\x3f\x12\x34" * 2
+    size = {"b": 1, "B": 1, "s": 2, "U": 2, "u": 2, "I": 4, "i": 4, "f": 4}.get(letter, 8)
+    table = b"\1k" + letter.encode() + data[:size]
+    sized = len(table).to_bytes(4, "big") + table
+    assert wire.read_table(sized, 0) == (loads("F", sized, 0)[0][0], len(sized))
