@@ -84,9 +84,11 @@ class Transport(virtual.Transport):
             with mapped("open the folder of the transport option 'processed_folder'"):
                 os.scandir(processed).close()
         queues = Queues(Control(options.control_folder))
+        shared = self.topology.shared
         return FilesystemStore(
-            reading, writing, queues, _registry.clock, lambda: self.polling_interval, processed
-        )
+            reading, writing, queues, _registry.clock, lambda: self.polling_interval, processed,
+            shared.forget_queue if isinstance(shared, FilesystemTopology) else None,
+        )  # fmt: skip
 
     def create_topology(self) -> Topology:
         """Exchanges and bindings of the control folder, shared with all its users."""

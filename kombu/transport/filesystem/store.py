@@ -63,6 +63,7 @@ class FilesystemStore(Store):
         interval: gives the longest pause in seconds between two looks for messages of
             writers that don't ring (5.7, or systems without named pipes).
         processed: folder for acknowledged messages; ``None``: they are deleted.
+        bury: forgets the bindings of a queue whose owner died.
     """
 
     features = replace(
@@ -81,6 +82,7 @@ class FilesystemStore(Store):
         clock: Clock,
         interval: Callable[[], float | None],
         processed: str | None = None,
+        bury: Callable[[str], None] | None = None,
     ) -> None:
         self.reading = reading
         self.writing = writing
@@ -88,6 +90,7 @@ class FilesystemStore(Store):
         self._clock = clock
         self._interval = interval
         self._processed = processed
+        self.bury = bury
         self._lock = threading.RLock()
         self._numbers = count(1)
         self._pid = os.getpid()
@@ -448,12 +451,21 @@ class FilesystemStore(Store):
         if now - self._looked < interval:
             return
         self._looked = now
-        recover(self.reading.claims, self._take_over)
+        dead: list[str] = []
 
-    def _take_over(self, folder: str, left: Iterable[str]) -> None:
-        for file in left:
-            self._return(os.path.join(folder, file))
-        self._own_bells.ring()
+        def take_over(folder: str, left: Iterable[str]) -> None:
+            dead.append(os.path.basename(folder))
+            for file in left:
+                self._return(os.path.join(folder, file))
+            self._own_bells.ring()
+
+        recover(self.reading.claims, take_over)
+        if dead:
+            for queue in self.queues.names():
+                if self.queues.owner(queue) in dead:  # exclusive: it goes with its connection
+                    self.delete(queue)
+                    if self.bury is not None:
+                        self.bury(queue)
 
     # ---- waking
 
