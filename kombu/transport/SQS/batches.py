@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from amqp.exceptions import ChannelError, RecoverableChannelError
+from amqp.exceptions import ConnectionError as AMQPConnectionError
 
 from kombu.transport.windows import windows
 
@@ -21,8 +22,11 @@ Entry = dict[str, Any]
 Call = Callable[[Sequence[Entry]], dict[str, Any]]
 
 
-def body_size(entry: Entry) -> int:
-    return len(entry.get("MessageBody", "").encode())
+def entry_size(entry: Entry) -> int:
+    """Bytes, as AWS counts them, or a few more: attributes count, too."""
+    attributes = entry.get("MessageAttributes")
+    size = len(entry.get("MessageBody", "").encode())
+    return size if not attributes else size + len(str(attributes).encode())
 
 
 def pause(attempt: int) -> float:
@@ -38,12 +42,24 @@ def send_all(entries: Sequence[Entry], call: Call) -> dict[str, Exception]:
 
     Returns:
         ``Id`` -> error of those that did not succeed.
+
+    Raises:
+        what a call raised, if it was the first: then none has succeeded.
     """
     failed: dict[str, Exception] = {}
-    for window in windows(entries, body_size, BATCH, BATCH_BYTES):
+    done: set[str] = set()
+    for window in windows(entries, entry_size, BATCH, BATCH_BYTES):
         left = window
         for attempt in range(ATTEMPTS):
-            refused = {fault["Id"]: fault for fault in call(left).get("Failed", ())}
+            try:
+                answer = call(left)
+            except (AMQPConnectionError, ChannelError) as exc:
+                if not done:
+                    raise
+                rest = [entry["Id"] for entry in entries if entry["Id"] not in done]
+                return {**dict.fromkeys(rest, exc), **failed}
+            refused = {fault["Id"]: fault for fault in answer.get("Failed", ())}
+            done.update(entry["Id"] for entry in left if entry["Id"] not in refused)
             final = attempt == ATTEMPTS - 1
             for identifier, fault in refused.items():
                 if fault.get("SenderFault") or final:

@@ -136,6 +136,7 @@ class SQSStore(LongPollStore):
             self._again_if_deleted(source, lambda: self._send_one(source, entry))
             return
         failed: dict[int, BaseException] = {}
+        stored = 0
         for source, indices in by_source.items():
             entries: dict[int, Entry] = {}
             for index in indices:
@@ -143,7 +144,14 @@ class SQSStore(LongPollStore):
                     entries[index] = self._entry(source, puts[index])
                 except MessageTooLarge as exc:
                     failed[index] = exc
-            failed.update(self._again_if_deleted(source, partial(self._send_many, source, entries)))
+            try:
+                refused = self._again_if_deleted(source, partial(self._send_many, source, entries))
+            except (AMQPConnectionError, ChannelError) as exc:
+                if not stored:
+                    raise
+                refused = dict.fromkeys(entries, exc)
+            failed.update(refused)
+            stored += len(entries) - len(refused)
         if failed:
             raise PartialPutError(failed)
 
@@ -342,4 +350,4 @@ def grouped(receipts: Iterable[Receipt]) -> dict[tuple[str, str], list[Receipt]]
 
 def is_lost(error: Exception) -> bool:
     """Whether a receipt is no good any more: its message is, or will be, another consumer's."""
-    return not isinstance(error, RecoverableChannelError)
+    return isinstance(error, ChannelError) and not isinstance(error, RecoverableChannelError)

@@ -10,14 +10,15 @@ from uuid import uuid4
 
 import boto3
 import pytest
-from amqp.exceptions import AccessRefused, NotFound
+from amqp.exceptions import AccessRefused, NotFound, RecoverableConnectionError
 
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 from kombu.mixins import ConsumerMixin
+from kombu.testing.conformance.store import envelope
 from kombu.transport.SQS.batches import ATTEMPTS, send_all
 from kombu.transport.virtual.errors import MessageTooLarge, Throttled
-from kombu.transport.virtual.store import PartialPutError
+from kombu.transport.virtual.store import PartialPutError, Put
 from t.eventually import eventually
 from t.faults.broker import payloads, take
 from t.services.awsproxy import AWSProxy
@@ -181,6 +182,17 @@ def test_of_a_batch_what_is_too_large_fails_alone(connect: Connect, producer: An
     assert sorted(payloads(take(connect().channel(), "q", 2))) == ["a", "b"]
 
 
+def test_of_two_queues_the_one_that_is_refused_fails_alone(connect: Connect) -> None:
+    store = connect().transport.create_store()
+    bad = envelope("bad")
+    bad["properties"]["message_attributes"] = {"note": "no attribute of SQS"}
+    with pytest.raises(PartialPutError) as caught:
+        store.put([Put("one", envelope("fine")), Put("two", bad)])
+    assert list(caught.value.failed) == [1]
+    assert [claim.message["body"] for claim in store.claim(["one"], 1)] == ["fine"]
+    store.close()
+
+
 class TestPartialFailures:
     """SQS answers batches entry by entry: who failed, and whose fault it was."""
 
@@ -209,6 +221,34 @@ class TestPartialFailures:
         assert list(failed) == ["2"]
         assert "InvalidMessage" in str(failed["2"])
         assert len(calls) == 1
+
+    def test_what_was_sent_before_a_call_failed_is_not_among_the_failed(self) -> None:
+        """Else it would be sent twice."""
+        error = RecoverableConnectionError("cut")
+
+        def call(window: Any) -> dict[str, Any]:
+            if window[0]["Id"] != "0":
+                raise error
+            return {"Failed": [{"Id": "3", "Code": "InvalidMessage", "SenderFault": True}]}
+
+        failed = send_all(self.entries(25), call)
+        assert set(failed) == {"3", *(str(number) for number in range(10, 25))}
+        assert failed["10"] is error
+
+    def test_attributes_count_among_the_bytes(self) -> None:
+        attributes = {"note": {"DataType": "String", "StringValue": "x" * 60_000}}
+        entries = [
+            {"Id": str(number), "MessageBody": "x" * 60_000, "MessageAttributes": attributes}
+            for number in range(10)
+        ]
+        sizes: list[int] = []
+
+        def call(window: Any) -> dict[str, Any]:
+            sizes.append(len(window))
+            return {}
+
+        send_all(entries, call)
+        assert sizes == [8, 2]
 
     def test_ten_at_most_go_together(self) -> None:
         sizes: list[int] = []
