@@ -34,6 +34,8 @@ class ClaimVerbs(SettleVerbs):
         wrong: list[bytes] = []
         try:
             with mapped("claim messages"):
+                if self._expiry:
+                    self._keep_consumed()  # before the handler may be at work for long
                 for group in self._keys.grouped(queues):
                     if len(claims) < limit:
                         claims += self._claim_group(group, limit - len(claims), wrong)

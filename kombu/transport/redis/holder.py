@@ -25,6 +25,15 @@ from kombu.transport.virtual.store import Store
 #: Milliseconds for which an expired queue's lifetime is still known.
 REMEMBERED = 3_600_000
 
+#: Lets a key live for ARGV[1] milliseconds, or for as long as it or its queue's record has yet.
+_LIVE_ON = """
+local most = tonumber(ARGV[1])
+for _, key in ipairs(KEYS) do
+  most = math.max(most, redis.call('PTTL', key))
+end
+return redis.call('PEXPIRE', KEYS[1], most)
+"""
+
 
 class StoreBase(Store):
     """The parts' common ground.
@@ -99,8 +108,10 @@ class StoreBase(Store):
         return QueuePolicy.of(self.find_arguments(queue))
 
     def _touch(self, queue: str, expires: int) -> list[Command]:
-        names = [*self._keys.lists(queue), self._keys.of_queue("queue", queue)]
-        return [("PEXPIRE", name, expires) for name in names]
+        """Commands after which a queue lives on for its time from now, or as long as it has yet."""
+        record = self._keys.of_queue("queue", queue)
+        names = [*self._keys.lists(queue), record]
+        return [("EVAL", _LIVE_ON, 2, name, record, expires) for name in names]
 
     def _keep_consumed(self) -> float:
         """Let queues that expire live on while they are consumed; seconds until it is due again."""
@@ -109,15 +120,18 @@ class StoreBase(Store):
             return 3600.0
         now = time.monotonic()
         if now >= self._kept_until or not used <= self._kept:
+            # For no less than a lease: at work, a consumer comes by only to renew.
+            lease = int(self._options.lease_seconds * 1000)
+            lifetimes = {queue: max(self._expiry[queue], lease) for queue in used}
             commands: list[tuple[str, Command]] = []
-            for queue in used:
-                base, expires = self._keys.base(queue), self._expiry[queue]
-                commands += [(base, command) for command in self._touch(queue, expires)]
+            for queue, lifetime in lifetimes.items():
+                base = self._keys.base(queue)
+                commands += [(base, command) for command in self._touch(queue, lifetime)]
                 remembered = self._keys.of_queue("expiring", queue)
-                commands.append((base, ("PEXPIRE", remembered, expires + REMEMBERED)))
+                commands.append((base, ("PEXPIRE", remembered, lifetime + REMEMBERED)))
             # Should it fail, it is not tried again at once.
             self._kept = used
-            self._kept_until = now + min(self._expiry[queue] for queue in used) / 3000
+            self._kept_until = now + min(lifetimes.values()) / 3000
             self._server.pipeline(commands)
         return max(self._kept_until - now, 0.0)
 

@@ -183,5 +183,5 @@ class PutVerbs(StoreBase):
             # Declared here, not to expire.
             return []
         if self.find_expiry is not None and (others := self.find_expiry(queue)):
-            return [("PEXPIRE", key, others) for key in self._keys.lists(queue)]
+            return self._touch(queue, others)
         return []

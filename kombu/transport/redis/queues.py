@@ -15,6 +15,12 @@ from kombu.utils.json import dumps, loads
 #: Seconds during which a deleted queue takes no late returns.
 _DELETED_FOR = 86400
 
+#: Records an expiring queue, for no shorter than a consumer of it has asked for.
+_RECORD = """
+local most = math.max(tonumber(ARGV[2]), redis.call('PTTL', KEYS[1]))
+return redis.call('SET', KEYS[1], ARGV[1], 'PX', most)
+"""
+
 
 class QueueVerbs(StoreBase):
     """What a store does with whole queues."""
@@ -32,15 +38,16 @@ class QueueVerbs(StoreBase):
                 "arguments": dict(queue.arguments),
             }
         )
-        command: list[Any] = ["SET", self._keys.of_queue("queue", name), spec]
+        record = self._keys.of_queue("queue", name)
+        command: Command = ("SET", record, spec)
         if expires:
             self._expiry[name] = int(expires)
-            command += ["PX", int(expires)]
+            command = ("EVAL", _RECORD, 1, record, spec, int(expires))
         else:
             self._expiry.pop(name, None)
         self._policies[name] = QueuePolicy.of(queue.arguments)
         base = self._keys.base(name)
-        commands: list[tuple[str, Command]] = [(base, tuple(command))]
+        commands: list[tuple[str, Command]] = [(base, command)]
         # Outlives the record: what others put after the queue's end must end, too.
         ended = self._keys.of_queue("expiring", name)
         if expires:
