@@ -391,6 +391,12 @@ class LongPollStore(Store):
                 except Throttled as exc:
                     logger.warning("asking less often: %s", exc)
                     break
+                except ChannelError as exc:
+                    if not claims:
+                        raise
+                    # It is raised when it is this queue's turn: what is claimed must not lapse.
+                    logger.warning("queue %r: %s", source, exc)
+                    return claims
                 claims += received
                 if self._is_enough(len(received), wanted, len(sources) == 1):
                     break

@@ -198,18 +198,18 @@ class KafkaStore(WakerStore):
         That is, on the first claim, until the group has dealt out the partitions, for
         ``wait_time_seconds`` at most.
         """
+        feeds = [feed for queue in queues if (feed := self._joined(queue)) is not None]
+        for feed in feeds:  # before any message is taken: it would be held by nobody
+            self._raise_error(feed)
         claims: list[Claim] = []
-        for queue in queues:
+        for feed in feeds:
             if len(claims) >= limit:
                 break
-            feed = self._joined(queue)
-            if feed is None:
-                continue
-            self._raise_error(feed)
             found = feed.take(limit - len(claims))
-            if not found and not self.consumed(queue):
+            if not found and not self.consumed(feed.queue):
                 feed.await_work(self.clients.options.wait_time_seconds)
-                self._raise_error(feed)
+                if not claims:
+                    self._raise_error(feed)
                 found = feed.take(limit - len(claims))
             claims += found
         return claims

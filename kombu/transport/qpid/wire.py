@@ -204,7 +204,7 @@ class Wire(MessagingHandler):
 
     def _stop(self) -> None:
         """Have the thread end, also where the server does not answer any more."""
-        self._tell(ApplicationEvent("call", subject=(self._container.stop, Future())))
+        self._tell(ApplicationEvent("call", subject=(self._hang_up, Future())))
 
     def _tell(self, event: ApplicationEvent | None) -> bool:
         """Hand an event to the thread, or that no more will follow; whether it is there."""
@@ -424,6 +424,15 @@ class Wire(MessagingHandler):
         with self.condition:
             self.condition.notify_all()
         self._tell(None)
+
+    def _hang_up(self) -> None:
+        """Close the socket whatever the server says; the loop ends with it."""
+        transport = None if self._connection is None else self._connection.transport
+        if transport is None:
+            self._container.stop()
+        else:
+            transport.close_tail()
+            transport.close_head()
 
     def _close(self) -> None:
         with self.condition:

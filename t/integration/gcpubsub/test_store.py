@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import pytest
-from amqp.exceptions import NotFound, RecoverableConnectionError
+from amqp.exceptions import ChannelError, NotFound, RecoverableConnectionError
 
 from kombu import Connection
 from kombu.testing.conformance.store import StoreContract, bodies, envelope
@@ -112,6 +112,15 @@ class TestPubSubStore(StoreContract):
         )
         self.put(store, queue, "a")
         assert bodies(self.claim(store, queue, 1)) == ["a"]
+
+    def test_what_is_claimed_is_not_left_for_another_queues_error(
+        self, store: PubSubStore, queue: str
+    ) -> None:
+        wrong = "q" * 300
+        self.put(store, queue, "a")
+        assert bodies(store.claim([queue, wrong], 2)) == ["a"]
+        with pytest.raises(ChannelError, match="Invalid"):
+            store.claim([wrong], 1)
 
     def test_what_comes_late_opens_no_channel(self, store: PubSubStore, queue: str) -> None:
         self.put(store, queue, "a")
