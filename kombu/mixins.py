@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from itertools import count
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 from kombu.common.insurance import ignore_errors
@@ -181,7 +181,7 @@ class ConsumerMixin:
         Raises:
             TimeoutError: no event in ``timeout`` seconds.
         """
-        idle = 0.0
+        idle, checked = 0.0, monotonic()
         with self.consumer_context(**kwargs) as (connection, _channel, _consumers):
             for _ in range(limit) if limit else count():
                 if self.should_stop:
@@ -191,6 +191,7 @@ class ConsumerMixin:
                     connection.drain_events(timeout=safety_interval)
                 except TimeoutError:
                     connection.heartbeat_check()
+                    checked = monotonic()
                     idle += safety_interval
                     if timeout and idle >= timeout:
                         raise
@@ -201,6 +202,10 @@ class ConsumerMixin:
                 else:
                     yield
                     idle = 0.0
+                    # Messages that come without a pause may need no answer that shows us alive.
+                    if monotonic() - checked >= safety_interval:
+                        connection.heartbeat_check()
+                        checked = monotonic()
 
     def maybe_conn_error(self, fun: Callable[[], Any]) -> Any:
         """Call ``fun``, ignoring errors of the connection and its channels."""

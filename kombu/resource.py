@@ -122,7 +122,7 @@ class Resource:
                 self._changed.wait(left)
 
     def _give_up(self, resource: Any) -> None:
-        """A resource could not be prepared: its place is free again."""
+        """A resource could not be prepared, or not be put away: its place is free again."""
         with self._changed:
             self._being_made -= 1
             self._changed.notify()
@@ -145,13 +145,15 @@ class Resource:
         with self._changed:
             if self._in_use.pop(id(resource), None) is None:
                 return
-            self._changed.notify()
+            self._being_made += 1  # as yet, so that who waits gets it instead of a new one
         try:
             self.release_resource(resource)
         except BaseException:
-            self._close_quietly(self.collect_resource, resource)
+            self._give_up(resource)
             raise
         with self._changed:
+            self._being_made -= 1
+            self._changed.notify()
             places = (self._limit or 0) - len(self._in_use) - self._being_made - len(self._idle)
             if not self._closed and places > 0:
                 self._idle.append(resource)

@@ -205,10 +205,11 @@ class Hub(Descriptors):
         Returns:
             a promise, that can be cancelled; ``callback`` itself if it is one already.
         """
-        if args or not isinstance(callback, Thenable):
+        new = bool(args) or not isinstance(callback, Thenable)
+        if new:
             callback = promise(callback, args)
         with self._ready_lock:
-            if not any(waiting is callback for waiting in self._ready):
+            if new or not any(waiting is callback for waiting in self._ready):
                 self._ready.append(callback)
         self._wake()
         return callback

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
 from functools import total_ordering, wraps
@@ -140,6 +141,7 @@ class Timer:
         self.max_interval = float(max_interval or DEFAULT_MAX_INTERVAL)
         self.on_error = on_error or self.on_error
         self._queue: Any = []
+        self._mutex = threading.RLock()
         self._compact_at = _COMPACT_FROM
 
     def __enter__(self) -> Timer:
@@ -232,13 +234,17 @@ class Timer:
         return self.enter_at(entry, time() + float(secs), priority, time)
 
     def _enter(self, eta: float, priority: int, entry: _Entry, **kwargs: Any) -> Any:
-        if len(self._queue) >= self._compact_at:
-            self._compact()
-        heapq.heappush(self._queue, scheduled(eta, priority, entry))
+        with self._mutex:
+            if len(self._queue) >= self._compact_at:
+                self._compact()
+            heapq.heappush(self._queue, scheduled(eta, priority, entry))
         return entry
 
     def _compact(self) -> None:
-        """Throw cancelled entries out; at most once per doubling, so that it costs little."""
+        """Throw cancelled entries out; at most once per doubling, so that it costs little.
+
+        Called with the mutex held: what another thread added meanwhile would be lost.
+        """
         # In place: iterators over the heap hold on to this very list.
         self._queue[:] = [waiting for waiting in self._queue if not waiting.entry.canceled]
         heapq.heapify(self._queue)
@@ -294,18 +300,17 @@ class Timer:
                 yield None, None
                 continue
             first = queue[0]
-            if first.entry.canceled:
+            if not first.entry.canceled:
+                delay = first.eta - nowfun()
+                if delay > 0:
+                    yield min(delay, self.max_interval), None
+                    continue
+            with self._mutex:
+                if not queue or queue[0] is not first:
+                    continue  # another thread came in between
                 pop(queue)
-                continue
-            delay = first.eta - nowfun()
-            if delay > 0:
-                yield min(delay, self.max_interval), None
-                continue
-            due = pop(queue)
-            if due is not first:  # another thread came in between
-                push(queue, due)
-            elif not due.entry.canceled:
-                yield None, due.entry
+            if not first.entry.canceled:
+                yield None, first.entry
 
     @property
     def queue(self) -> Any:

@@ -112,10 +112,24 @@ class Connection(TransportFace, Offspring, HealthCheck, ConnectionParameters):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            hostname, userid, password, virtual_host, port, insist, ssl, transport,
-            connect_timeout, transport_options, login_method, uri_prefix, heartbeat,
-            failover_strategy, alternates, credential_provider, **kwargs,
-        )  # fmt: skip
+            hostname,
+            alternates,
+            failover_strategy,
+            kwargs,
+            userid=userid,
+            password=password,
+            virtual_host=virtual_host,
+            port=port,
+            insist=insist,
+            ssl=ssl,
+            transport=transport,
+            connect_timeout=connect_timeout,
+            transport_options=dict(transport_options or {}),
+            login_method=login_method,
+            uri_prefix=uri_prefix,
+            heartbeat=heartbeat,
+            credential_provider=credential_provider,
+        )
         self.middleware = middleware if isinstance(middleware, Chain) else chain_with(middleware)
         self.declared_entities = set()
         self._lock = threading.RLock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +24,12 @@ _URI_FIELDS = itemgetter("port", "userid", "password", "virtual_host", "transpor
 
 
 class ConnectionParameters:
-    """Hosts, credentials and options of a connection, and which of its hosts is in use."""
+    """Hosts, credentials and options of a connection, and which of its hosts is in use.
+
+    Arguments:
+        unknown: arguments of :class:`~kombu.Connection` that it does not have.
+        given: its others; ``transport_options`` is a copy.
+    """
 
     connect_timeout: Any = 5
     virtual_host: str = "/"
@@ -50,43 +55,16 @@ class ConnectionParameters:
 
     def __init__(
         self,
-        hostname: Any = "localhost",
-        userid: Any = None,
-        password: Any = None,
-        virtual_host: str | None = None,
-        port: int | None = None,
-        insist: bool = False,
-        ssl: Any = False,
-        transport: Any = None,
-        connect_timeout: Any = 5,
-        transport_options: dict[str, Any] | None = None,
-        login_method: str | None = None,
-        uri_prefix: str | None = None,
-        heartbeat: Any = 0,
-        failover_strategy: Any = "round-robin",
-        alternates: Sequence[str] | None = None,
-        credential_provider: Any = None,
-        **kwargs: Any,
+        hostname: Any,
+        alternates: Sequence[str] | None,
+        failover_strategy: Any,
+        unknown: Mapping[str, Any],
+        **given: Any,
     ) -> None:
-        given = {
-            "userid": userid,
-            "password": password,
-            "virtual_host": virtual_host,
-            "port": port,
-            "insist": insist,
-            "ssl": ssl,
-            "transport": transport,
-            "connect_timeout": connect_timeout,
-            "transport_options": dict(transport_options or {}),
-            "login_method": login_method,
-            "uri_prefix": uri_prefix,
-            "heartbeat": heartbeat,
-            "credential_provider": credential_provider,
-        }
-        if kwargs:
-            warn_unknown_arguments(kwargs, (*given, "hostname", "failover_strategy", "alternates"))
+        if unknown:
+            warn_unknown_arguments(unknown, (*given, "hostname", "failover_strategy", "alternates"))
         first, self.alt = split_hosts(hostname, alternates)
-        address = read_host(first, transport)
+        address = read_host(first, given["transport"])
         self._given = given
         self._first = {**given, **address}
         self._assign({**given, **address})

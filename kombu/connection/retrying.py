@@ -163,8 +163,12 @@ class Retrying:
     def _attempts(self, args: Any, kwargs: Any) -> Any:
         connection = self.connection
         intervals = self.policy.intervals()
+        lost = False
         for retries in count():
             try:
+                if lost:
+                    self._revive()
+                    lost = False
                 return self.fun(*args, **kwargs)
             except self.retry_errors:
                 if self._is_spent(retries):
@@ -179,20 +183,24 @@ class Retrying:
                 connection.maybe_switch_next()
                 self._before_retry(exc, next(intervals))
                 self._reconnect(retries)
+                lost = True
             except connection.recoverable_channel_errors as exc:
                 if self._is_spent(retries):
                     raise
                 self._before_retry(exc, next(intervals))
                 if is_lost(getattr(self.obj, "channel", None)):
                     self._reconnect(retries)
+                    lost = True
         raise AssertionError("unreachable")
 
     def _reconnect(self, retries: int) -> None:
-        connection = self.connection
-        connection._ensure_connection(
+        self.connection._ensure_connection(
             **self.policy.connecting(retries), reraise_as_library_errors=False
         )
-        channel = connection.default_channel
+
+    def _revive(self) -> None:
+        """Go on with the new connection, which may be lost before it has a channel."""
+        channel = self.connection.default_channel
         self.obj.revive(channel)
         if self.on_revive is not None:
             self.on_revive(channel)

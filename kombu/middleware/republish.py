@@ -66,9 +66,11 @@ class Republisher:
             {**{k: v for k, v in message.headers.items() if k != "compression"}, **headers},
             {name: properties[name] for name in _KEPT if properties.get(name) is not None},
         )
+        # With a limit for the confirm, a queue that refuses it does so by an exception.
         channel.basic_publish(
-            prepared, exchange="", routing_key=queue, mandatory=True, timeout=self.timeout
-        )
+            prepared, exchange="", routing_key=queue, mandatory=True,
+            timeout=self.timeout, confirm_timeout=self.timeout,
+        )  # fmt: skip
 
     def _send_through_queue(
         self, delivery: Delivery, headers: Mapping[str, Any], milliseconds: int

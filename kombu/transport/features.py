@@ -20,7 +20,8 @@ class Features:
         priority: higher AMQP priorities are delivered first (or, where the published
             storage format says so, lower numbers first).
         message_ttl: messages expire, by ``expiration`` and by ``x-message-ttl``.
-        queue_expiry: an unused queue is deleted after ``x-expires``.
+        queue_expiry: an unused queue is deleted after ``x-expires``. Where others share the
+            store it must be native: the virtual layer sees only its own process using a queue.
         max_length: ``x-max-length`` with ``x-overflow``.
         max_length_bytes: ``x-max-length-bytes``, too.
         dead_letter: ``x-dead-letter-exchange`` and ``-routing-key`` with ``x-death``.
@@ -69,11 +70,10 @@ class Features:
 
 
 #: What a backend that leases messages to many clients comes to have with the virtual layer's
-#: help. A driver says only, by ``dataclasses.replace``, what is otherwise and what is native.
+#: help. A driver says only, by ``dataclasses.replace``, what is otherwise.
 SHARED_STORE = Features(
     priority=True,
     message_ttl=True,
-    queue_expiry=True,
     max_length=True,
     dead_letter=True,
     delay=True,
@@ -85,4 +85,5 @@ SHARED_STORE = Features(
     shared_topology=True,
     durable=True,
     batch_publish=True,
+    native=frozenset({"priority", "delay", "leases"}),
 )

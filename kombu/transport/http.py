@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from kombu.transport.errors import ErrorRow
+from kombu.utils.deadlines import time_left
 
 
 class ServerError(Exception):
@@ -48,34 +49,6 @@ class Reply(NamedTuple):
     body: bytes
 
 
-_VERIFY = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
-
-
-def tls_context(settings: Any) -> ssl.SSLContext | None:
-    """The TLS that ``Connection(ssl=...)`` asks for.
-
-    Arguments:
-        settings: ``True`` for the system's authorities, or a dict of ``ca_certs``,
-            ``certfile``, ``keyfile`` and ``cert_reqs``; anything false: no TLS.
-    """
-    if not settings:
-        return None
-    given: Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
-    context = ssl.create_default_context(cafile=given.get("ca_certs"))
-    if given.get("certfile"):
-        context.load_cert_chain(given["certfile"], given.get("keyfile"))
-    wanted = given.get("cert_reqs", ssl.CERT_REQUIRED)
-    if isinstance(wanted, str):
-        name = wanted.lower().removeprefix("cert_")
-        if name not in _VERIFY:
-            raise ValueError(f"ssl option 'cert_reqs' can't be {wanted!r}")
-        wanted = _VERIFY[name]
-    if wanted != ssl.CERT_REQUIRED:
-        context.check_hostname = False
-    context.verify_mode = wanted
-    return context
-
-
 class Server:
     """One HTTP server.
 
@@ -101,9 +74,9 @@ class Server:
         self.connect_timeout = connect_timeout
         self.timeout = timeout
         self.tls = tls
-        limits = urllib3.Timeout(connect=connect_timeout, read=timeout)
+        self._limits = urllib3.Timeout(connect=connect_timeout, read=timeout)
         common: dict[str, Any] = {
-            "timeout": limits,
+            "timeout": self._limits,
             "maxsize": 8,
             "retries": False,
             "headers": self.headers,
@@ -137,10 +110,16 @@ class Server:
             what :data:`HTTP_ERRORS` knows.
         """
         sent = {**self.headers, **(headers or {})}
+        left = time_left()
+        limits = self._limits
+        if left is not None:
+            limits = urllib3.Timeout(
+                connect=min(left, self.connect_timeout), read=min(left, self.timeout)
+            )
         if kind is not None:
             sent["Content-Type"] = kind
         answer = self._pool.request(
-            method, target(path, query), body=body, headers=sent, redirect=False
+            method, target(path, query), body=body, headers=sent, redirect=False, timeout=limits
         )
         names = {name.lower(): value for name, value in answer.headers.items()}
         return Reply(answer.status, names, answer.data)

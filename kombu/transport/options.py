@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from kombu.utils.imports import Late
 
@@ -72,6 +72,9 @@ def boolean(value: Any) -> bool:
 @dataclasses.dataclass(frozen=True, eq=False)
 class TransportOptions:
     """What every transport takes."""
+
+    #: Names of those that are also set on channels, beside what a transport adds.
+    on_channels: ClassVar[tuple[str, ...]] = ()
 
     strict: bool = option(
         False, "refuse what AMQP refuses, instead of a warning (see the design page)", parse=boolean
@@ -136,14 +139,11 @@ class TransportOptions:
 _Class = TypeVar("_Class", bound=type)
 
 
-def shown_by(options: type[TransportOptions], *inherited: str) -> Callable[[_Class], _Class]:
+def shown_by(options: type[TransportOptions]) -> Callable[[_Class], _Class]:
     """Class decorator: show options on a channel class, where applications look for them.
 
     The class gets ``from_transport_options`` and an attribute with the default of every
     option that ``options`` itself adds, except where it says its own.
-
-    Arguments:
-        inherited: names of further options, of the base, that are also set on channels.
     """
 
     def show(channel: _Class) -> _Class:
@@ -157,7 +157,7 @@ def shown_by(options: type[TransportOptions], *inherited: str) -> Callable[[_Cla
                 if spec.default_factory is not dataclasses.MISSING:
                     default = spec.default_factory()
                 setattr(channel, name, default)
-        setattr(channel, "from_transport_options", (*inherited, *shown))  # noqa: B010
+        setattr(channel, "from_transport_options", (*options.on_channels, *shown))  # noqa: B010
         return channel
 
     return show

@@ -12,22 +12,26 @@ import socket
 import threading
 import time
 from abc import abstractmethod
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
+from typing import Any
 
-from amqp.exceptions import ChannelError
+from amqp.exceptions import ChannelError, RecoverableConnectionError
 from amqp.exceptions import ConnectionError as AMQPConnectionError
 
 from kombu.transport.virtual.errors import Throttled
 from kombu.transport.virtual.steps import PrioritySteps
-from kombu.transport.virtual.store import Claim, Store
+from kombu.transport.virtual.store import Claim, Put, Store
 
 logger = logging.getLogger(__name__)
 
 #: Receives up to ``limit`` messages of ``queue``, waiting up to ``wait`` seconds for the first.
 Receive = Callable[[str, int, int], list[Claim]]
-MOST_POLLS = 16
+#: Threads of one connection: queues beyond them take turns with the others.
+MOST_POLLS = 64
+#: Seconds of a poll where there are more queues than that.
+CROWDED_WAIT = 1
 #: Seconds between two polls of a queue whose requests are refused for their number.
 LONGEST_BACKOFF = 20.0
 #: Seconds; an empty answer that comes sooner was no long poll: the queue is not there.
@@ -133,13 +137,17 @@ class LongPolls:
                 says, so that a consumer that waits in small steps costs no more calls than one
                 that waits in large ones.
         """
+        if os.getpid() != self._pid:  # its threads are the parent's
+            raise RecoverableConnectionError("this connection was made before a fork")
         first = self.wait_seconds if wait_seconds is None else wait_seconds
+        # Where there are more queues than polls, each must make room for others soon.
+        longest = CROWDED_WAIT if len(queues) > MOST_POLLS else self.wait_seconds
         with self._condition:
             if self._closed:
                 return
             for queue in queues:
                 if queue not in self._polling and not self._arrived.get(queue):
-                    wait = self.wait_seconds if queue in self._found_empty else first
+                    wait = min(longest, self.wait_seconds if queue in self._found_empty else first)
                     self._polling.add(queue)
                     self._order(queue, min(limit, self.largest), wait)
 
@@ -302,22 +310,62 @@ class LongPolls:
             self._bell = None
 
 
+def unsettled(claims: Iterable[Claim]) -> list[Any]:
+    """Receipts that have not settled their message yet; one that has must not be sent again."""
+    return [claim.receipt for claim in claims if not claim.receipt.settled]
+
+
 class LongPollStore(Store):
     """What stores do whose claims are brought by long polls: claim, wait, wake event loops.
 
-    A driver makes ``polls`` and ``steps``, and implements :meth:`_receive`.
+    A driver says ``claim_window``, what one call brings at most, and implements
+    :meth:`_receive` and :meth:`_close`.
+
+    Arguments:
+        wait_seconds: of one long poll.
+        keep_seconds: how long a message is kept before it is given back unclaimed.
+        steps: priorities.
     """
 
-    polls: LongPolls
-    steps: PrioritySteps
     #: A poll may bring messages at any time: an event loop leaves it to the threads.
     quick = False
-    _limit = 1
+    #: Seconds in which polls under way must be back when the connection closes.
+    closing_time = 0.0
     _evented = False
+
+    def __init__(self, wait_seconds: int, keep_seconds: float, steps: PrioritySteps) -> None:
+        self.steps = steps
+        self.polls = LongPolls(
+            self._receive, wait_seconds, keep_seconds, self.claim_window, self._return_late
+        )
+        self._limit = self.claim_window
+        self._pid = os.getpid()
 
     @abstractmethod
     def _receive(self, source: str, limit: int, wait: int) -> list[Claim]:
         """Up to ``limit`` messages of a source, waiting up to ``wait`` seconds for the first."""
+
+    def _is_enough(self, received: int, wanted: int, alone: bool) -> bool:
+        """Hook: whether not to ask a source again at once.
+
+        Arguments:
+            alone: it is the only one that is claimed from.
+        """
+        return received < wanted
+
+    def _stop_waiting(self) -> None:
+        """Hook: let polls that are under way come back soon, if the client can."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Close the clients."""
+
+    def _by_source(self, puts: Sequence[Put]) -> dict[str, list[int]]:
+        """Queue of the backend -> which messages go there."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for index, put in enumerate(puts):
+            found[self.steps.source(put.queue, put.priority)].append(index)
+        return found
 
     def _sources(self, queues: Sequence[str]) -> list[str]:
         """Queues of the backend that stand for these, in the order they are served."""
@@ -331,7 +379,8 @@ class LongPollStore(Store):
         elif stale:
             self.settle(releases=stale)
         claims: list[Claim] = []
-        for source in self._sources(queues):
+        sources = self._sources(queues)
+        for source in sources:
             claims += self.polls.take(source, limit - len(claims))
             while len(claims) < limit and not self._evented:
                 if self.polls.was_just_empty(source):
@@ -343,7 +392,7 @@ class LongPollStore(Store):
                     logger.warning("asking less often: %s", exc)
                     break
                 claims += received
-                if len(received) < wanted:
+                if self._is_enough(len(received), wanted, len(sources) == 1):
                     break
             if len(claims) >= limit:
                 break
@@ -377,3 +426,15 @@ class LongPollStore(Store):
 
     def on_readable(self, fileno: int) -> bool:
         return self.polls.silence()
+
+    def close(self) -> None:
+        if os.getpid() != self._pid:
+            self.polls.close()
+            return
+        self._stop_waiting()
+        self.polls.close(self.closing_time)
+        try:
+            if unclaimed := self.polls.take_all():
+                self._return_late(unclaimed)
+        finally:
+            self._close()

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from kombu.transport.sweeping import Sweep
+from kombu.transport.virtual.store import Store
 
 SHORTEST_PAUSE = 0.001
 
@@ -50,8 +51,22 @@ class Source(ABC):
         """Stop listening."""
 
 
-class Polling(Source):
-    """Asks the backend.
+class Looking(Source):
+    """Asks what is known; whoever learns more rings.
+
+    Arguments:
+        ask: whether a claim on one of the queues may succeed.
+    """
+
+    def __init__(self, ask: Callable[[Sequence[str]], bool]) -> None:
+        self._ask = ask
+
+    def look(self, queues: Sequence[str]) -> bool:
+        return self._ask(queues)
+
+
+class Polling(Looking):
+    """Asks the backend, again and again.
 
     Arguments:
         ask: whether a claim on one of the queues may succeed.
@@ -59,15 +74,12 @@ class Polling(Source):
     """
 
     def __init__(self, ask: Callable[[Sequence[str]], bool], interval: Callable[[], float]) -> None:
-        self._ask = ask
+        super().__init__(ask)
         self._interval = interval
 
     @property
     def longest_pause(self) -> float:  # type: ignore[override]
         return self._interval()
-
-    def look(self, queues: Sequence[str]) -> bool:
-        return self._ask(queues)
 
 
 class Waker:
@@ -193,3 +205,28 @@ class Waker:
         self.interrupt()
         self._reader.close()
         self._writer.close()
+
+
+class WakerStore(Store):
+    """What stores do that a :class:`Waker` wakes; under an event loop if ``features`` say so.
+
+    A driver makes ``waker``, and closes it.
+    """
+
+    waker: Waker
+
+    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
+        return self.waker.wait(queues, timeout)
+
+    def interrupt(self) -> None:
+        self.waker.interrupt()
+
+    def filenos(self) -> Sequence[int]:
+        return self.waker.filenos() if self.features.event_loop else ()
+
+    def arm(self, queues: Sequence[str]) -> None:
+        if self.features.event_loop:
+            self.waker.arm(queues)
+
+    def on_readable(self, fileno: int) -> bool:
+        return self.waker.on_readable()

@@ -10,6 +10,8 @@ from contextlib import suppress
 from typing import Any
 from weakref import ref
 
+from kombu.utils.deadlines import time_left
+
 #: Seconds that a connection may be in use beyond the limit that the server itself knows.
 GRACE = 2.0
 
@@ -27,17 +29,28 @@ class Watchdog:
         self.limit = limit
         self._in_use: dict[int, tuple[float, int]] = {}
         self._lock = threading.Lock()
+        self._sooner = threading.Event()
         self._thread: threading.Thread | None = None
 
     def taken(self, connection: Any, *rest: Any) -> None:
-        """A connection, which has a ``fileno()``, is used from now on."""
+        """A connection, which has a ``fileno()``, is used from now on.
+
+        Its limit is the deadline of what it is used for, where that has a sooner one.
+        """
+        left = time_left()
+        limit = self.limit if left is None else min(left, self.limit)
         with self._lock:
-            self._in_use[id(connection)] = (time.monotonic() + self.limit, connection.fileno())
+            self._in_use[id(connection)] = (time.monotonic() + limit, connection.fileno())
             if self._thread is None:
                 self._thread = threading.Thread(
-                    target=_watch, args=(ref(self),), name="kombu-sql-watchdog", daemon=True
+                    target=_watch,
+                    args=(ref(self), self._sooner),
+                    name="kombu-sql-watchdog",
+                    daemon=True,
                 )
                 self._thread.start()
+        if limit < self.limit:
+            self._sooner.set()
 
     def returned(self, connection: Any, *rest: Any) -> None:
         """It is not used any more; unknown ones are ignored."""
@@ -55,14 +68,21 @@ class Watchdog:
                 with suppress(OSError), socket.socket(fileno=os.dup(fileno)) as line:
                     line.shutdown(socket.SHUT_RDWR)
 
+    def pause(self) -> float:
+        """Seconds until something may be overdue; a tenth of the limit is near enough."""
+        with self._lock:
+            first = min((deadline for deadline, _ in self._in_use.values()), default=float("inf"))
+        return min(max(self.limit / 10, 0.1), max(first - time.monotonic(), 0.01))
 
-def _watch(watchdog_ref: ref[Watchdog]) -> None:
+
+def _watch(watchdog_ref: ref[Watchdog], sooner: threading.Event) -> None:
     """The thread: holds no reference to the watchdog while it sleeps."""
     while True:
         watchdog = watchdog_ref()
         if watchdog is None:
             return
         watchdog.bite()
-        pause = max(watchdog.limit / 10, 0.1)
+        pause = watchdog.pause()
         del watchdog
-        time.sleep(pause)
+        sooner.wait(pause)
+        sooner.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import pytest
 
@@ -19,99 +20,85 @@ from t.integration.kafka.settings import TANSU
 from t.services.pool import Servers
 
 
-@pytest.mark.server("rabbitmq")
-class TestRabbitMQRestart(Restarts, Durable):
-    features = Transport.features
-    drop_in = False
+class RestartedServer(Restarts):
+    """A server of the pool."""
+
     restartable = True
+    #: Its name, and where its address stands in its environment.
+    service: ClassVar[str]
+    variable: ClassVar[str]
+    #: Further arguments of :class:`Harness`.
+    given: ClassVar[dict[str, Any]] = {}
 
     @pytest.fixture
     def harness(self, servers: Servers) -> Iterator[Harness]:
-        service = servers.service("rabbitmq")
-        url = service.env["RABBITMQ_URL"]
-        with Harness(url, always_strict=True, restart=service.restart) as harness:
+        service = servers.service(self.service)
+        url = self.url(service.env[self.variable])
+        with Harness(url, restart=service.restart, **self.given) as harness:
             yield harness
+
+    def url(self, address: str) -> str:
+        return address
+
+
+@pytest.mark.server("rabbitmq")
+class TestRabbitMQRestart(RestartedServer, Durable):
+    features = Transport.features
+    drop_in = False
+    service, variable = "rabbitmq", "RABBITMQ_URL"
+    given: ClassVar = {"always_strict": True}
 
 
 @pytest.mark.server("redis")
-class TestRedisRestart(Restarts):
+class TestRedisRestart(RestartedServer):
     features = RedisTransport.features
-    restartable = True
-
-    @pytest.fixture
-    def harness(self, servers: Servers) -> Iterator[Harness]:
-        service = servers.service("redis")
-        with Harness(service.env["REDIS_URL"], restart=service.restart) as harness:
-            yield harness
+    service, variable = "redis", "REDIS_URL"
 
 
 @pytest.mark.server("etcd")
-class TestEtcdRestart(Restarts, Durable):
+class TestEtcdRestart(RestartedServer, Durable):
     features = EtcdTransport.features
-    restartable = True
-
-    @pytest.fixture
-    def harness(self, servers: Servers) -> Iterator[Harness]:
-        service = servers.service("etcd")
-        url = service.env["ETCD_URL"]
-        with Harness(url, transport_options={"lease": 2}, restart=service.restart) as harness:
-            yield harness
+    service, variable = "etcd", "ETCD_URL"
+    given: ClassVar = {"transport_options": {"lease": 2}}
 
 
 @pytest.mark.server("kafka")
-class TestKafkaRestart(Restarts):
+class TestKafkaRestart(RestartedServer):
     """Tansu keeps its topics in memory: what is made anew is found again."""
 
     features = KafkaTransport.features
-    restartable = True
-
-    @pytest.fixture
-    def harness(self, servers: Servers) -> Iterator[Harness]:
-        service = servers.service("kafka")
-        options = {**TANSU, "connection_wait_time_seconds": 1}
-        url = service.env["KAFKA_URL"]
-        with Harness(url, transport_options=options, restart=service.restart) as harness:
-            yield harness
+    service, variable = "kafka", "KAFKA_URL"
+    given: ClassVar = {"transport_options": {**TANSU, "connection_wait_time_seconds": 1}}
 
 
 @pytest.mark.server("pubsub")
-class TestPubSubRestart(Restarts):
+class TestPubSubRestart(RestartedServer):
     """The emulator keeps everything in memory: what is made anew is found again."""
 
     features = PubSubTransport.features
-    restartable = True
+    service, variable = "pubsub", "PUBSUB_EMULATOR_HOST"
+    given: ClassVar = {
+        "transport_options": {"ack_deadline_seconds": 10, "lease": 3, "wait_time_seconds": 2}
+    }
 
-    @pytest.fixture
-    def harness(self, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
-        service = servers.service("pubsub")
-        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", service.env["PUBSUB_EMULATOR_HOST"])
-        options = {"ack_deadline_seconds": 10, "lease": 3, "wait_time_seconds": 2}
-        url = "gcpubsub://projects/restarts"
-        with Harness(url, transport_options=options, restart=service.restart) as harness:
-            yield harness
+    @pytest.fixture(autouse=True)
+    def emulator(self, servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(self.variable, servers.service(self.service).env[self.variable])
+
+    def url(self, address: str) -> str:
+        return "gcpubsub://projects/restarts"
 
 
 @pytest.mark.server("azurite")
-class TestAzureStorageQueuesRestart(Restarts, Durable):
+class TestAzureStorageQueuesRestart(RestartedServer, Durable):
     features = StorageQueuesTransport.features
-    restartable = True
-
-    @pytest.fixture
-    def harness(self, servers: Servers) -> Iterator[Harness]:
-        service = servers.service("azurite")
-        url = service.env["AZURE_QUEUES_URL"]
-        with Harness(url, restart=service.restart) as harness:
-            yield harness
+    service, variable = "azurite", "AZURE_QUEUES_URL"
 
 
 @pytest.mark.server("rabbitmq")
-class TestQpidRestart(Restarts, Durable):
+class TestQpidRestart(RestartedServer, Durable):
     features = QpidTransport.features
-    restartable = True
+    service, variable = "rabbitmq", "RABBITMQ_AMQP10_URL"
 
-    @pytest.fixture
-    def harness(self, servers: Servers) -> Iterator[Harness]:
-        service = servers.service("rabbitmq")
-        url = service.env["RABBITMQ_AMQP10_URL"].replace("amqp://", "qpid://")
-        with Harness(url, restart=service.restart) as harness:
-            yield harness
+    def url(self, address: str) -> str:
+        return address.replace("amqp://", "qpid://")

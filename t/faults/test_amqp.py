@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from kombu import Connection, Producer, Queue
-from kombu.mixins import ConsumerMixin
+from kombu import Connection, Producer
 from t.faults.broker import Broker, consume, drain, lost, payloads, take
 from t.faults.relay import Relay
+from t.faults.worker import Worker
 
 pytestmark = pytest.mark.server("rabbitmq")
 
@@ -67,28 +67,6 @@ def test_publishs_timeout_holds_for_connecting(relay: Relay) -> None:
     with pytest.raises(lost(connection)):
         connection.Producer().publish("x", routing_key="q", retry=True, timeout=2)
     assert time.monotonic() - begin < 4
-
-
-class Worker(ConsumerMixin):
-    """Remembers what it got."""
-
-    def __init__(self, connection: Any, name: str) -> None:
-        self.connection = connection
-        self.queue = Queue(name)
-        self.got: list[Any] = []
-        self.arrived = threading.Event()
-        self.ready = threading.Event()
-
-    def get_consumers(self, make: Callable[..., Any], channel: Any) -> list[Any]:
-        return [make([self.queue], on_message=self.handle)]
-
-    def on_consume_ready(self, *args: Any, **kwargs: Any) -> None:
-        self.ready.set()
-
-    def handle(self, message: Any) -> None:
-        self.got.append(message.payload)
-        message.ack()
-        self.arrived.set()
 
 
 @pytest.mark.fault(33)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -12,9 +12,9 @@ import pytest
 
 from kombu import Connection, Exchange, Producer, Queue
 from kombu.exceptions import OperationalError
-from kombu.mixins import ConsumerMixin
 from t.faults.broker import Broker, consume, drain, payloads, take
 from t.faults.relay import Relay
+from t.faults.worker import Worker
 from t.services.pool import Servers
 
 pytestmark = pytest.mark.server("redis")
@@ -100,28 +100,6 @@ def test_read_only_is_a_lost_connection(redis: Broker, client: Any) -> None:
 
 
 # ---- cut
-
-
-class Worker(ConsumerMixin):
-    """Remembers what it got."""
-
-    def __init__(self, connection: Any, name: str) -> None:
-        self.connection = connection
-        self.queue = Queue(name)
-        self.got: list[Any] = []
-        self.arrived = threading.Event()
-        self.ready = threading.Event()
-
-    def get_consumers(self, make: Callable[..., Any], channel: Any) -> list[Any]:
-        return [make([self.queue], on_message=self.handle)]
-
-    def on_consume_ready(self, *args: Any, **kwargs: Any) -> None:
-        self.ready.set()
-
-    def handle(self, message: Any) -> None:
-        self.got.append(message.payload)
-        message.ack()
-        self.arrived.set()
 
 
 @pytest.mark.fault("celery#8030", "celery#8091")

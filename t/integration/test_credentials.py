@@ -24,6 +24,23 @@ URLS = {
 WITHOUT = {"gcpubsub"}
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb://user:{secret}@half@host/name",
+        "mongodb://user:{secret}/half@host/name",
+        "mongodb://host/name?tlsCertificateKeyFilePassword={secret}&w=1",
+        "mongodb://host/name?authMechanismProperties=AWS_SESSION_TOKEN:{secret}",
+        "sqla+postgresql://host/name?user=x&password={secret}",
+        "postgresql://host/name?sslpassword={secret}",
+    ],
+)
+def test_nor_where_it_should_not_have_been_written(url: str) -> None:
+    connection = Connection(url.format(secret=SECRET))
+    assert SECRET in connection.as_uri(include_password=True)
+    assert SECRET not in connection.as_uri() + repr(connection)
+
+
 @pytest.mark.parametrize("alias", sorted(set(TRANSPORT_ALIASES) - WITHOUT))
 def test_a_password_is_shown_nowhere(
     alias: str,

@@ -17,6 +17,24 @@ from t.interop.receiving import received
 from t.peers import published_python
 
 
+def answer_a_call(published: Published, connection: Any, name: str) -> None:
+    """Published calls a node of ours, and is answered."""
+    mailbox = Mailbox(name, type="fanout", connection=connection, accept=["json"])
+    node = mailbox.Node(
+        "our.host",
+        channel=connection.default_channel,
+        handlers={"ping": lambda state, **_: {"ok": "pong"}},
+    )
+    node.listen()
+    process = published.start("pidbox-call", name, "ping", limit=1, timeout=15)
+    while process.poll() is None:
+        try:
+            connection.drain_events(timeout=0.2)
+        except TimeoutError:
+            continue
+    assert published.result(process)["replies"] == [{"our.host": {"ok": "pong"}}]
+
+
 @dataclass(frozen=True)
 class Site:
     """One broker, and the transport options of either side on it."""
@@ -249,20 +267,7 @@ class RemoteControlBothWays:
     def test_remote_control_by_published(
         self, published: Published, connection: Any, name: str
     ) -> None:
-        mailbox = Mailbox(name, type="fanout", connection=connection, accept=["json"])
-        node = mailbox.Node(
-            "our.host",
-            channel=connection.default_channel,
-            handlers={"ping": lambda state, **_: {"ok": "pong"}},
-        )
-        node.listen()
-        process = published.start("pidbox-call", name, "ping", limit=1, timeout=15)
-        while process.poll() is None:
-            try:
-                connection.drain_events(timeout=0.2)
-            except TimeoutError:
-                continue
-        assert published.result(process)["replies"] == [{"our.host": {"ok": "pong"}}]
+        answer_a_call(published, connection, name)
 
 
 class PrioritiesBothWays:

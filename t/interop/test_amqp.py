@@ -24,6 +24,7 @@ from kombu.transport.native_delayed_delivery import (
     declare_native_delayed_delivery_exchanges_and_queues,
     level_name,
 )
+from t.interop.both_ways import answer_a_call
 from t.interop.peer import Peer
 from t.interop.published import VERSION, Published
 from t.peers import published_python
@@ -338,20 +339,7 @@ def test_remote_control_of_published(published: Published, connection: Any, name
 
 @pytest.mark.interop("pidbox", "published->ours")
 def test_remote_control_by_published(published: Published, connection: Any, name: str) -> None:
-    mailbox = Mailbox(name, type="fanout", connection=connection, accept=["json"])
-    node = mailbox.Node(
-        "our.host",
-        channel=connection.default_channel,
-        handlers={"ping": lambda state, **_: {"ok": "pong"}},
-    )
-    node.listen()
-    process = published.start("pidbox-call", name, "ping", limit=1, timeout=10)
-    while process.poll() is None:
-        try:
-            connection.drain_events(timeout=0.2)
-        except TimeoutError:
-            continue
-    assert published.result(process)["replies"] == [{"our.host": {"ok": "pong"}}]
+    answer_a_call(published, connection, name)
 
 
 class TestDelayedDelivery:

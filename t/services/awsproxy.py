@@ -32,10 +32,27 @@ class Call(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """What to answer instead of the server: an error of AWS's JSON protocol."""
+    """What to answer instead of the server, in AWS's JSON protocol.
+
+    Arguments:
+        entries: the call succeeds, and each entry of its batch fails.
+        sender_fault: what is said of the entries.
+    """
 
     code: str
     status: int = 400
+    entries: bool = False
+    sender_fault: bool = False
+
+    def answer(self, body: str) -> bytes:
+        """The text of the answer to a request."""
+        if not self.entries:
+            said: Any = {"__type": f"com.amazonaws.sqs#{self.code}", "message": "told so"}
+        else:
+            fault = {"Code": self.code, "SenderFault": self.sender_fault, "Message": "told so"}
+            failed = [{"Id": entry["Id"], **fault} for entry in json.loads(body)["Entries"]]
+            said = {"Successful": [], "Failed": failed}
+        return json.dumps(said).encode()
 
 
 def action(target: str, query: str, body: str) -> str:
@@ -108,6 +125,12 @@ class AWSProxy:
         with self._lock:
             self.refusals.setdefault(action, deque()).extend([Refusal(code, status)] * times)
 
+    def fail_entries(self, action: str, code: str, times: int, sender_fault: bool = False) -> None:
+        """Let every entry of the next batches of an action fail."""
+        refusal = Refusal(code, 200, entries=True, sender_fault=sender_fault)
+        with self._lock:
+            self.refusals.setdefault(action, deque()).extend([refusal] * times)
+
     def answer(
         self, call: Call, command: str, path: str, request: Any, body: bytes
     ) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -118,11 +141,8 @@ class AWSProxy:
             refusals = self.refusals.get(call.action)
             refusal = refusals.popleft() if refusals else None
         if refusal is not None:
-            error = json.dumps(
-                {"__type": f"com.amazonaws.sqs#{refusal.code}", "message": "told so"}
-            )
             headers = [("Content-Type", "application/x-amz-json-1.0")]
-            return refusal.status, headers, error.encode()
+            return refusal.status, headers, refusal.answer(call.body)
         link = http.client.HTTPConnection(self._host, timeout=60)
         # Queue URLs name the host that was asked, so that later calls come here, too.
         link.request(command, path, body, dict(request.headers))

@@ -91,10 +91,15 @@ _NO_OWNER = (
     "A client that can't see which connections of other processes live can't refuse them: the flag "
     "is taken and has no effect."
 )
+_NO_USERS = (
+    "Who uses a queue in other processes is not known, and a queue in use must stay: ``x-expires`` "
+    "is taken and has no effect."
+)
 
 #: Why a transport has not what it has not: (row, column), or (``""``, column) for all others.
 WHY_NOT = {
     ("", "Exclusive"): _NO_OWNER,
+    ("", "Queue expiry"): _NO_USERS,
     ("memory", "Survives SIGKILL"): _NOT_SHARED,
     ("amqp", "Delay"): (
         "RabbitMQ knows ``x-delay`` by a plugin only; "

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from time import sleep
 
 import pytest
 
@@ -275,3 +276,10 @@ class TestErrors:
         assert worker.maybe_conn_error(lambda: fail(LookupError())) is None
         with pytest.raises(ZeroDivisionError):
             worker.maybe_conn_error(lambda: fail(ZeroDivisionError()))
+
+
+def test_heartbeats_are_looked_after_while_messages_come_without_a_pause():
+    worker = Worker()
+    worker.connection.script += [lambda connection: sleep(0.02) for _ in range(10)]
+    list(worker.consume(limit=10, safety_interval=0.05))
+    assert worker.connection.clones[0].log.count("heartbeat") >= 2

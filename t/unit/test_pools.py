@@ -261,9 +261,10 @@ def test_ten_thousand_failed_publishes_leave_nothing() -> None:
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert open_files() == files
+    assert open_files() <= files
     assert not script.open
-    assert after - before < 100_000
+    # The smallest object that each publish could leave takes 48 bytes.
+    assert after - before < 10_000 * 24
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")

@@ -219,3 +219,21 @@ def test_sixteen_threads() -> None:
     assert 1 <= most <= 4
     assert len(pool.made) <= 4
     assert [pool.acquire() for _ in range(4)]
+
+
+def test_who_waits_gets_what_is_given_back_and_no_new_one() -> None:
+    waits = threading.Event()
+
+    class Slow(Things):
+        def release_resource(self, resource: Any) -> None:
+            waits.wait(0.1)  # time enough for the other thread to make one
+
+    pool = Slow(limit=1)
+    first = pool.acquire()
+    got: list[Any] = []
+    thread = threading.Thread(target=lambda: got.append(pool.acquire(block=True, timeout=5)))
+    thread.start()
+    first.release()
+    thread.join(5)
+    assert got == pool.made == [first]
+    assert not first.closed

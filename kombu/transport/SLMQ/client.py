@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from kombu.transport.errors import ErrorTable
-from kombu.transport.http import HTTP_ERRORS, Reply, Server, Unsuitable, check, parsed, tls_context
+from kombu.transport.http import HTTP_ERRORS, Reply, Server, Unsuitable, check, parsed
 from kombu.transport.options import boolean
 from kombu.transport.SLMQ.options import SLMQOptions
+from kombu.transport.tls import tls_context
 
 ERRORS = ErrorTable(HTTP_ERRORS)
 

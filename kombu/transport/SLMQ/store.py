@@ -17,9 +17,8 @@ from kombu.transport.virtual.store import (
     PartialPutError,
     Put,
     QueueSpec,
-    Store,
 )
-from kombu.transport.waking import Polling, Waker
+from kombu.transport.waking import Polling, Waker, WakerStore
 from kombu.utils.json import dumps
 
 logger = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ logger = logging.getLogger(__name__)
 _POPPED = 100
 
 
-class SLMQStore(Store):
+class SLMQStore(WakerStore):
     """Messages of one account's queues.
 
     Arguments:
@@ -40,7 +39,6 @@ class SLMQStore(Store):
     # nor does it let a holder ask for more time: what is released is put again, at the end.
     features = Features(
         message_ttl=True,
-        queue_expiry=True,
         dead_letter=True,
         delay=True,
         mandatory=True,
@@ -206,12 +204,6 @@ class SLMQStore(Store):
 
     def _has_messages(self, queues: Sequence[str]) -> bool:
         return any(self.size(queue) for queue in queues)
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.waker.wait(queues, timeout)
-
-    def interrupt(self) -> None:
-        self.waker.interrupt()
 
     def close(self) -> None:
         self.waker.close()

@@ -40,7 +40,8 @@ class SNSFanout(Fanout):
         self.options = options
         self._lock = threading.Lock()
         self._topics: dict[str, str] = {}
-        self._subscriptions: dict[str, list[tuple[str, str]]] = {}
+        self._subscriptions: dict[str, dict[str, str]] = {}
+        queues.on_deleted = self._drop_all
 
     def topic(self, exchange: str) -> str:
         """The ARN of an exchange's topic, made if need be.
@@ -101,7 +102,7 @@ class SNSFanout(Fanout):
                 f"SNS did not subscribe queue {queue!r} to exchange {exchange!r}"
             )
         with self._lock:
-            self._subscriptions.setdefault(queue, []).append((exchange, str(subscription)))
+            self._subscriptions.setdefault(queue, {})[exchange] = str(subscription)
         self._allow(queue, str(queue_arn), topic)
 
     def _allow(self, queue: str, queue_arn: str, topic: str) -> None:
@@ -135,11 +136,22 @@ class SNSFanout(Fanout):
             )
 
     def unsubscribe(self, queue: str) -> None:
+        """Nothing: the subscription is the queue's, which others may be consuming from.
+
+        It ends with the binding, or with the queue.
+        """
+
+    def unbind(self, exchange: str, queue: str) -> None:
         with self._lock:
-            subscriptions = self._subscriptions.pop(queue, [])
-        for exchange, subscription in subscriptions:
+            subscription = self._subscriptions.get(queue, {}).pop(exchange, None)
+        if subscription is not None:
             with ERRORS.mapped(f"unsubscribe queue {queue!r} from exchange {exchange!r}"):
                 self.clients.sns(exchange).unsubscribe(SubscriptionArn=subscription)
+
+    def _drop_all(self, queue: str) -> None:
+        for exchange in list(self._subscriptions.get(queue, ())):
+            self.unbind(exchange, queue)
+        self._subscriptions.pop(queue, None)
 
     def pump(self, deliver: Callable[[str, Envelope], None]) -> int:
         return 0  # SNS delivers into the queues

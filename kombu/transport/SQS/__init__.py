@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from kombu.transport import base, virtual
+from kombu.transport import virtual
 from kombu.transport.clients import load_client
-from kombu.transport.features import Features
 from kombu.transport.options import shown_by
+from kombu.transport.virtual.drivers import DriverChannel
 from kombu.transport.virtual.store import Fanout, Store
 
 boto3 = load_client("boto3", "sqs", "SQS")
@@ -38,14 +38,11 @@ class QoS(virtual.QoS):
     """Deliveries of an SQS channel."""
 
 
-@shown_by(SQSOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
+@shown_by(SQSOptions)
+class Channel(DriverChannel):
     """A channel of queues in SQS."""
 
     QoS = QoS
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
 
 
 class Transport(virtual.Transport):
@@ -57,22 +54,15 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     Options = SQSOptions
-    polling_interval = 1
-    default_port = None
+    options: SQSOptions
+    default_hostname = None
     driver_type = "sqs"
     driver_name = "sqs"
-    features: ClassVar[Features] = SQSStore.features
+    features = SQSStore.features
     errors = ERRORS
-    implements = base.Implements.of(features)
-
-    @property
-    def default_connection_params(self) -> dict[str, Any]:
-        """AWS's own endpoint, unless the URL names one."""
-        return {"port": self.default_port}
 
     def create_store(self) -> Store:
         """Queues of one account and region."""
-        assert isinstance(self.options, SQSOptions)
         client = self.client
         clients = Clients(
             self.options,
@@ -85,7 +75,7 @@ class Transport(virtual.Transport):
 
     def create_fanout(self, store: Store) -> Fanout | None:
         """SNS topics, where they are asked for; otherwise queues get copies."""
-        assert isinstance(self.options, SQSOptions) and isinstance(store, SQSStore)
+        assert isinstance(store, SQSStore)
         if not self.options.supports_fanout:
             return None
         return SNSFanout(store.clients, store.queues, self.options)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from amqp.exceptions import ChannelError, RecoverableChannelError
+
+from kombu.transport.windows import windows
 
 BATCH = 10
 BATCH_BYTES = 1_048_576
@@ -19,19 +21,8 @@ Entry = dict[str, Any]
 Call = Callable[[Sequence[Entry]], dict[str, Any]]
 
 
-def windows(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Cut into calls that AWS accepts, by number and by bytes."""
-    window: list[Entry] = []
-    size = 0
-    for entry in entries:
-        bytes_more = len(entry.get("MessageBody", "").encode())
-        if window and (len(window) == BATCH or size + bytes_more > BATCH_BYTES):
-            yield window
-            window, size = [], 0
-        window.append(entry)
-        size += bytes_more
-    if window:
-        yield window
+def body_size(entry: Entry) -> int:
+    return len(entry.get("MessageBody", "").encode())
 
 
 def pause(attempt: int) -> float:
@@ -49,7 +40,7 @@ def send_all(entries: Sequence[Entry], call: Call) -> dict[str, Exception]:
         ``Id`` -> error of those that did not succeed.
     """
     failed: dict[str, Exception] = {}
-    for window in windows(entries):
+    for window in windows(entries, body_size, BATCH, BATCH_BYTES):
         left = window
         for attempt in range(ATTEMPTS):
             refused = {fault["Id"]: fault for fault in call(left).get("Failed", ())}

@@ -49,7 +49,7 @@ def send_options(put: Put, fifo: bool) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if fifo:
         options["MessageGroupId"] = properties.get("MessageGroupId") or "default"
-        options["MessageDeduplicationId"] = properties.get("MessageDeduplicationId") or str(uuid4())
+        options["MessageDeduplicationId"] = deduplication_id(put.message)
     else:
         if properties.get("MessageGroupId"):
             options["MessageGroupId"] = properties["MessageGroupId"]
@@ -59,6 +59,16 @@ def send_options(put: Put, fifo: bool) -> dict[str, Any]:
     if properties.get("message_attributes"):
         options["MessageAttributes"] = properties["message_attributes"]
     return options
+
+
+def deduplication_id(message: Envelope) -> str:
+    """Two sent with one within five minutes are one to SQS: a dead letter must not be the same."""
+    given = message["properties"].get("MessageDeduplicationId")
+    if not given:
+        return str(uuid4())
+    deaths = (message.get("headers") or {}).get("x-death")
+    times = sum(death.get("count", 1) for death in deaths) if isinstance(deaths, list) else 0
+    return f"{str(given)[:117]}-{times}" if times else str(given)
 
 
 def delay_seconds(put: Put) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -29,6 +30,8 @@ class Queues:
         self._urls: dict[str, str] = {}
         self._redrives: dict[str, bool] = {}
         self._limits: dict[str, int] = {}
+        #: Told the names of queues that we deleted.
+        self.on_deleted: Callable[[str], None] = lambda queue: None
 
     @property
     def predefined(self) -> bool:
@@ -95,6 +98,11 @@ class Queues:
                 url = str(self.clients.sqs(queue).create_queue(**parameters)["QueueUrl"])
             self._urls[queue] = url
         return url
+
+    def deleted(self, queue: str) -> None:
+        """It was deleted by us: nothing is to be sent to it any more."""
+        self.forget(queue)
+        self.on_deleted(queue)
 
     def forget(self, queue: str) -> None:
         """Don't rely on what was known: it was deleted, by us or behind our back."""

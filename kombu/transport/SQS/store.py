@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from amqp.exceptions import ConsumerCancelled, NotFound
+from amqp.exceptions import ChannelError, ConsumerCancelled, NotFound, RecoverableChannelError
+from amqp.exceptions import ConnectionError as AMQPConnectionError
 
 from kombu.transport.features import SHARED_STORE
-from kombu.transport.polling import LongPolls, LongPollStore
+from kombu.transport.polling import LongPollStore, unsettled
 from kombu.transport.SQS.batches import Entry, send_all
 from kombu.transport.SQS.body import read_body, send_options, with_ready_at, write_body
 from kombu.transport.SQS.clients import Clients
@@ -36,6 +36,7 @@ LONGEST_VISIBILITY = 43_200
 LARGEST_RECEIVE = 10
 
 Sent = TypeVar("Sent")
+Outcome = tuple["Receipt", Exception | None]
 
 
 class Receipt:
@@ -44,12 +45,13 @@ class Receipt:
     SQS may honour the handle of an earlier holding, so that used ones must not be sent again.
     """
 
-    __slots__ = ("handle", "settled", "source", "url")
+    __slots__ = ("handle", "renewable", "settled", "source", "url")
 
     def __init__(self, source: str, url: str, handle: str) -> None:
         self.source = source
         self.url = url
         self.handle = handle
+        self.renewable = True
         self.settled = False
 
 
@@ -68,7 +70,6 @@ class SQSStore(LongPollStore):
         event_loop=True,
         unicode_names=False,
         purge_spares_held=False,
-        native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = LARGEST_RECEIVE
 
@@ -76,18 +77,10 @@ class SQSStore(LongPollStore):
         self.clients = clients
         self.options = options
         self.queues = Queues(clients, options)
-        self.steps = PrioritySteps(sqs_step_name)
         self.lease = options.lease_seconds
-        self.polls = LongPolls(
-            self._receive,
-            options.wait_time_seconds,
-            self.lease / 3,
-            LARGEST_RECEIVE,
-            self._return_late,
-        )
-        self._limit = self.claim_window
         self._dead_lettered_above: set[str] = set()
-        self._pid = os.getpid()
+        steps = PrioritySteps(sqs_step_name)
+        super().__init__(options.wait_time_seconds, self.lease / 3, steps)
 
     # ---- queues
 
@@ -107,7 +100,7 @@ class SQSStore(LongPollStore):
             count += self._size(source)
             with ERRORS.mapped(f"delete queue {queue!r}"):
                 self.clients.sqs(source).delete_queue(QueueUrl=url)
-            self.queues.forget(source)
+            self.queues.deleted(source)
         self._deleted(queue)
         return count
 
@@ -136,9 +129,7 @@ class SQSStore(LongPollStore):
     # ---- sending
 
     def put(self, puts: Sequence[Put]) -> None:
-        by_source: dict[str, list[int]] = defaultdict(list)
-        for index, put in enumerate(puts):
-            by_source[self.steps.source(put.queue, put.priority)].append(index)
+        by_source = self._by_source(puts)
         if len(puts) == 1:
             (source,) = by_source
             entry = self._entry(source, puts[0])
@@ -227,7 +218,10 @@ class SQSStore(LongPollStore):
         receipt = Receipt(source, url, raw["ReceiptHandle"])
         properties = message["properties"]
         if left := ready_in(message):
-            self._change_visibility([receipt], min(left, LONGEST_VISIBILITY))
+            try:
+                self._change_visibility([receipt], min(left, LONGEST_VISIBILITY))
+            except (AMQPConnectionError, ChannelError) as exc:  # it comes again, sooner
+                logger.warning("a message whose time has not come can't be put off: %s", exc)
             return None
         info = properties.get("delivery_info")
         properties["delivery_info"] = {
@@ -258,15 +252,10 @@ class SQSStore(LongPollStore):
             own_policy = claim.queue not in self._dead_lettered_above
             redriven = own_policy and self.queues.has_redrive_policy(claim.receipt.source)
             (back if redriven else done).append(claim)
-        with suppress(NotFound):  # the queue was deleted, and its messages with it
-            self._delete(unsettled(done))
-        with suppress(NotFound):
-            self._change_visibility(unsettled(back), 0)
+        self._end(self._delete(unsettled(done)))
+        later[0] += back
         for pause, claims in later.items():
-            with suppress(NotFound):
-                self._change_visibility(unsettled(claims), pause)
-        for claim in (*acks, *releases, *rejects):
-            claim.receipt.settled = True
+            self._end(self._change_visibility(unsettled(claims), pause))
 
     def _backoff(self, claim: Claim) -> int | None:
         """Seconds until a rejected task may be tried again, by its predefined queue's policy."""
@@ -280,67 +269,77 @@ class SQSStore(LongPollStore):
         return None if pause is None else min(int(pause), LONGEST_VISIBILITY)
 
     def renew(self, claims: Sequence[Claim]) -> None:
-        with suppress(NotFound):
-            self._change_visibility(unsettled(claims), self.lease or 0)
+        receipts = [each for each in unsettled(claims) if each.renewable]
+        for receipt, error in self._change_visibility(receipts, self.lease or 0):
+            if error is None:
+                continue
+            if is_lost(error):  # not asked for again and again
+                receipt.renewable = False
+            logger.warning("a message's lease was not renewed: %s", error)
 
-    def _delete(self, receipts: Iterable[Receipt]) -> None:
-        for (source, url), entries in grouped(receipts).items():
-            client = self.clients.sqs(source)
+    def _end(self, outcomes: Iterable[Outcome]) -> None:
+        """Note what was settled.
 
-            def delete(
-                window: Sequence[Entry], client: Any = client, url: str = url
-            ) -> dict[str, Any]:
-                with ERRORS.mapped("delete messages"):
-                    answer: dict[str, Any] = client.delete_message_batch(
-                        QueueUrl=url, Entries=window
-                    )
+        Raises:
+            what SQS itself failed at: that must be tried again.
+        """
+        failure: Exception | None = None
+        for receipt, error in outcomes:
+            receipt.settled = error is None or is_lost(error)
+            if error is not None and receipt.settled:
+                logger.warning("a message's lease was lost before it was settled: %s", error)
+            elif error is not None:
+                failure = error
+        if failure is not None:
+            raise failure
+
+    def _delete(self, receipts: Iterable[Receipt]) -> Iterator[Outcome]:
+        return self._in_batches(receipts, "delete_message_batch", "delete messages", {})
+
+    def _change_visibility(self, receipts: Iterable[Receipt], seconds: float) -> list[Outcome]:
+        return list(
+            self._in_batches(
+                receipts,
+                "change_message_visibility_batch",
+                "change the visibility of messages",
+                {"VisibilityTimeout": math.ceil(seconds)},
+            )
+        )
+
+    def _in_batches(
+        self, receipts: Iterable[Receipt], operation: str, doing: str, asked: Entry
+    ) -> Iterator[Outcome]:
+        """What became of each receipt: ``None``, or the error."""
+        for (source, url), some in grouped(receipts).items():
+            call = getattr(self.clients.sqs(source), operation)
+            entries = [
+                {"Id": str(number), "ReceiptHandle": receipt.handle, **asked}
+                for number, receipt in enumerate(some)
+            ]
+
+            def send(window: Sequence[Entry], call: Any = call, url: str = url) -> dict[str, Any]:
+                with ERRORS.mapped(doing):
+                    answer: dict[str, Any] = call(QueueUrl=url, Entries=window)
                     return answer
 
-            self._log_lost(send_all(entries, delete))
+            failed: dict[str, Exception] = {}
+            with suppress(NotFound):  # the queue was deleted, and its messages with it
+                failed = send_all(entries, send)
+            for number, receipt in enumerate(some):
+                yield receipt, failed.get(str(number))
 
-    def _change_visibility(self, receipts: Iterable[Receipt], seconds: float) -> None:
-        for (source, url), entries in grouped(receipts).items():
-            client = self.clients.sqs(source)
-            timed = [{**entry, "VisibilityTimeout": math.ceil(seconds)} for entry in entries]
-
-            def change(
-                window: Sequence[Entry], client: Any = client, url: str = url
-            ) -> dict[str, Any]:
-                with ERRORS.mapped("change the visibility of messages"):
-                    answer: dict[str, Any] = client.change_message_visibility_batch(
-                        QueueUrl=url, Entries=window
-                    )
-                    return answer
-
-            self._log_lost(send_all(timed, change))
-
-    @staticmethod
-    def _log_lost(failed: dict[str, Exception]) -> None:
-        """A receipt that is no good any more: its message is with another consumer now."""
-        for error in failed.values():
-            logger.warning("a message's lease was lost before it was settled: %s", error)
-
-    # ---- life
-
-    def close(self) -> None:
-        self.polls.close()
-        if os.getpid() != self._pid:
-            return
-        unclaimed = self.polls.take_all()
-        if unclaimed:
-            self.settle(releases=unclaimed)
+    def _close(self) -> None:
         self.clients.close()
 
 
-def unsettled(claims: Iterable[Claim]) -> list[Receipt]:
-    return [claim.receipt for claim in claims if not claim.receipt.settled]
-
-
-def grouped(receipts: Iterable[Receipt]) -> dict[tuple[str, str], list[Entry]]:
-    """Receipts by queue, as entries of a batch call."""
-    groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for number, receipt in enumerate(receipts):
-        groups[receipt.source, receipt.url].append(
-            {"Id": str(number), "ReceiptHandle": receipt.handle}
-        )
+def grouped(receipts: Iterable[Receipt]) -> dict[tuple[str, str], list[Receipt]]:
+    """Receipts by queue."""
+    groups: dict[tuple[str, str], list[Receipt]] = defaultdict(list)
+    for receipt in receipts:
+        groups[receipt.source, receipt.url].append(receipt)
     return groups
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether a receipt is no good any more: its message is, or will be, another consumer's."""
+    return not isinstance(error, RecoverableChannelError)

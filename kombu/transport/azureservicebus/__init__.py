@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from kombu.transport import base, virtual
+from kombu.transport import virtual
 from kombu.transport.clients import load_client
-from kombu.transport.features import Features
 from kombu.transport.options import shown_by
+from kombu.transport.virtual.drivers import DriverChannel
 from kombu.transport.virtual.store import Fanout, Store
 
 servicebus = load_client("azure.servicebus", "azureservicebus", "azureservicebus")
@@ -20,8 +18,8 @@ from kombu.transport.azureservicebus.store import ServiceBusStore
 from kombu.transport.azureservicebus.urls import read_url, shown
 
 
-@shown_by(ServiceBusOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
+@shown_by(ServiceBusOptions)
+class Channel(DriverChannel):
     """A channel of queues in a Service Bus namespace."""
 
     supports_fanout = True
@@ -34,9 +32,6 @@ class Channel(virtual.Channel):
     default_use_lock_renewal: bool = False
     default_max_lock_renewal_duration: float = 3600.0
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-
 
 class Transport(virtual.Transport):
     """The queues and topics of a Service Bus namespace.
@@ -47,30 +42,23 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     Options = ServiceBusOptions
+    options: ServiceBusOptions
     can_parse_url = True
-    polling_interval = 1
-    default_port = None
+    default_hostname = None
     driver_type = "azureservicebus"
     driver_name = "azure-servicebus"
-    features: ClassVar[Features] = ServiceBusStore.features
+    features = ServiceBusStore.features
     errors = ERRORS
-    implements = base.Implements.of(features)
-
-    @property
-    def default_connection_params(self) -> dict[str, Any]:
-        """Nothing: a URL says all."""
-        return {"port": self.default_port}
 
     def create_store(self) -> Store:
         """Queues of the namespace that the URL names."""
-        assert isinstance(self.options, ServiceBusOptions)
         address = read_url(self.client.hostname or "", self.options.emulator)
         timeout = self.client.connect_timeout or 5
         return ServiceBusStore(Service(address, self.options, timeout))
 
     def create_fanout(self, store: Store) -> Fanout | None:
         """Topics, unless option ``topics`` is off; then queues get copies."""
-        assert isinstance(self.options, ServiceBusOptions) and isinstance(store, ServiceBusStore)
+        assert isinstance(store, ServiceBusStore)
         return TopicFanout(store.service) if self.options.topics else None
 
     def driver_version(self) -> str:

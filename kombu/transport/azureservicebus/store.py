@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -22,16 +21,14 @@ from kombu.transport.azureservicebus.links import SLICE, Receiving, Sending, clo
 from kombu.transport.azureservicebus.messages import read, write
 from kombu.transport.azureservicebus.service import Service
 from kombu.transport.features import SHARED_STORE
-from kombu.transport.polling import LongPolls, LongPollStore
+from kombu.transport.polling import LongPollStore
 from kombu.transport.virtual.steps import PrioritySteps
-from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
+from kombu.transport.virtual.store import Claim, Put, QueueSpec, raise_failed
 
 logger = logging.getLogger(__name__)
 
 #: Messages that one receive asks for.
 LARGEST_RECEIVE = 100
-#: Seconds in which polls under way must be back when the connection closes.
-CLOSING_TIME = 5.0
 
 
 class Receipt:
@@ -58,34 +55,27 @@ class ServiceBusStore(LongPollStore):
         ordered=False,
         shared_topology=False,
         event_loop=True,
-        native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = LARGEST_RECEIVE
+    closing_time = 5.0
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self.options = service.options
         self.lease: float = float(self.options.peek_lock_seconds)
-        self.steps = PrioritySteps()
-        self.polls = LongPolls(
-            self._receive,
-            self.options.wait_time_seconds,
-            self.lease / 3,
-            LARGEST_RECEIVE,
-            self._return_late,
-        )
         self._lock = threading.Lock()
         self._receivers: dict[str, Receiving] = {}
         self._senders: dict[str, Sending] = {}
         self._held: dict[str, int] = defaultdict(int)
         self._dead_lettered_above: dict[str, bool] = {}
-        self._limit = LARGEST_RECEIVE
-        self._pid = os.getpid()
+        super().__init__(self.options.wait_time_seconds, self.lease / 3, PrioritySteps())
 
     def _receiving(self, source: str) -> Receiving:
         with self._lock:
             if source not in self._receivers:
-                self._receivers[source] = Receiving(lambda: self.service.receiver(source), source)
+                self._receivers[source] = Receiving(
+                    lambda: self.service.receiver(source), source, self.options.request_timeout
+                )
             return self._receivers[source]
 
     def _sending(self, source: str) -> Sending:
@@ -94,6 +84,7 @@ class ServiceBusStore(LongPollStore):
                 self._senders[source] = Sending(
                     lambda: self.service.client.get_queue_sender(self.service.ensure(source)),
                     source,
+                    self.options.request_timeout,
                 )
             return self._senders[source]
 
@@ -132,7 +123,9 @@ class ServiceBusStore(LongPollStore):
         return sum(self._purge(source) for source in self.steps.sources(queue))
 
     def _purge(self, source: str) -> int:
-        receiver = Receiving(lambda: self.service.receiver(source, delete=True), source)
+        receiver = Receiving(
+            lambda: self.service.receiver(source, delete=True), source, self.options.request_timeout
+        )
         count = 0
         try:
             while taken := len(receiver.receive(LARGEST_RECEIVE, SLICE)):
@@ -146,19 +139,13 @@ class ServiceBusStore(LongPollStore):
     # ---- sending
 
     def put(self, puts: Sequence[Put]) -> None:
-        by_source: dict[str, list[int]] = defaultdict(list)
-        for index, put in enumerate(puts):
-            by_source[self.steps.source(put.queue, put.priority)].append(index)
         failed: dict[int, BaseException] = {}
-        for source, indices in by_source.items():
+        for source, indices in self._by_source(puts).items():
             try:
                 self._send(source, [puts[index] for index in indices])
-            except Exception as exc:
-                if len(puts) == 1:
-                    raise
+            except Exception as exc:  # noqa: BLE001 - reported with its index
                 failed.update(dict.fromkeys(indices, exc))
-        if failed:
-            raise PartialPutError(failed)
+        raise_failed(puts, failed)
 
     def _send(self, source: str, puts: Sequence[Put]) -> None:
         def messages() -> list[Any]:
@@ -173,26 +160,9 @@ class ServiceBusStore(LongPollStore):
 
     # ---- receiving
 
-    def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
-        self._limit = limit
-        stale = self.polls.take_stale()
-        if stale:
-            self.settle(releases=stale)
-        claims: list[Claim] = []
-        sources = self._sources(queues)
-        for source in sources:
-            claims += self.polls.take(source, limit - len(claims))
-            while len(claims) < limit and not self._evented:
-                if self.polls.was_just_empty(source):
-                    break
-                received = self._receive(source, limit - len(claims), 0)
-                claims += received
-                # With one source the rest may come with the next claim, and this one be used.
-                if not received or len(sources) == 1:
-                    break
-            if len(claims) >= limit:
-                break
-        return claims
+    def _is_enough(self, received: int, wanted: int, alone: bool) -> bool:
+        # With one source the rest may come with the next claim, and this one be used.
+        return not received or alone
 
     def _receive(self, source: str, limit: int, wait: float) -> list[Claim]:
         try:
@@ -222,62 +192,63 @@ class ServiceBusStore(LongPollStore):
         releases: Sequence[Claim] = (),
         rejects: Sequence[Claim] = (),
     ) -> None:
-        for claim in acks:
-            self._once(claim, lambda receiver, message: receiver.complete_message(message))
+        done: list[Claim] = list(acks)
+        buried: list[Claim] = []
         for claim in rejects:
-            if self._dead_lettered_above.get(claim.queue):
-                self._once(claim, lambda receiver, message: receiver.complete_message(message))
-            else:
-                self._once(claim, bury)
-        for claim in sorted(releases, key=place):
-            self._once(claim, lambda receiver, message: receiver.abandon_message(message))
+            (done if self._dead_lettered_above.get(claim.queue) else buried).append(claim)
+        self._each(done, lambda receiver, message: receiver.complete_message(message))
+        self._each(buried, bury)
+        back = sorted(releases, key=place)
+        self._each(back, lambda receiver, message: receiver.abandon_message(message))
 
     def renew(self, claims: Sequence[Claim]) -> None:
+        def renew(receiver: Any, message: Any) -> None:
+            receiver.renew_message_lock(message)
+
+        self._each(claims, renew, final=False)
+
+    def _each(
+        self, claims: Sequence[Claim], use: Callable[[Any, Any], Any], final: bool = True
+    ) -> None:
+        """Do something with messages that are still ours, all of a queue in one turn."""
+        by_source: dict[str, list[Receipt]] = defaultdict(list)
         for claim in claims:
-            self._once(
-                claim,
-                lambda receiver, message: receiver.renew_message_lock(message),
-                final=False,
-            )
+            if not claim.receipt.settled:
+                by_source[claim.receipt.source].append(claim.receipt)
+        for source, receipts in by_source.items():
 
-    def _once(self, claim: Claim, use: Callable[[Any, Any], Any], final: bool = True) -> None:
-        """Do something with a message that is still ours."""
-        receipt: Receipt = claim.receipt
+            def settle(receiver: Any, receipts: list[Receipt] = receipts) -> None:
+                for receipt in receipts:
+                    self._settle(receiver, receipt, use, final)
 
-        def settle(receiver: Any) -> None:
-            if receipt.settled:
-                return
-            done = final
             try:
-                use(receiver, receipt.message)
-            except (MessageAlreadySettled, MessageLockLostError, MessageNotFoundError) as exc:
-                done = True
-                logger.warning("a message's lock was lost before it was settled: %s", exc)
-            if done:
-                receipt.settled = True
-                self._held[receipt.source] -= 1
-
-        if not receipt.settled:
-            try:
-                self._receiving(receipt.source).call("settle a message", settle)
+                self._receiving(source).call("settle messages", settle)
             except NotFound:  # the queue was deleted, and its messages with it
-                receipt.settled = True
+                for receipt in receipts:
+                    receipt.settled = True
 
-    def close(self) -> None:
-        if os.getpid() != self._pid:
-            self.polls.close()
+    def _settle(
+        self, receiver: Any, receipt: Receipt, use: Callable[[Any, Any], Any], final: bool
+    ) -> None:
+        if receipt.settled:
             return
+        try:
+            use(receiver, receipt.message)
+        except (MessageAlreadySettled, MessageLockLostError, MessageNotFoundError) as exc:
+            final = True
+            logger.warning("a message's lock was lost before it was settled: %s", exc)
+        if final:
+            receipt.settled = True
+            self._held[receipt.source] -= 1
+
+    def _stop_waiting(self) -> None:
         for receiver in list(self._receivers.values()):
             receiver.stop()
-        self.polls.close(CLOSING_TIME)
-        try:
-            unclaimed = self.polls.take_all()
-            if unclaimed:
-                self.settle(releases=unclaimed)
-        finally:
-            close_all((*self._receivers.values(), *self._senders.values()))
-            with ERRORS.mapped("close the clients"):
-                self.service.close()
+
+    def _close(self) -> None:
+        close_all((*self._receivers.values(), *self._senders.values()))
+        with ERRORS.mapped("close the clients"):
+            self.service.close()
 
 
 def place(claim: Claim) -> int:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from kombu.transport import base, virtual
+from kombu.transport import virtual
 from kombu.transport.clients import load_client
-from kombu.transport.features import Features
 from kombu.transport.options import shown_by
+from kombu.transport.virtual.drivers import DriverChannel
 from kombu.transport.virtual.store import Store
 from kombu.transport.virtual.topology import Topology
 
@@ -21,12 +19,9 @@ from kombu.transport.azurestoragequeues.topology import QueueMetadataTopology
 from kombu.transport.azurestoragequeues.urls import credential_of, read_url, shown
 
 
-@shown_by(StorageQueueOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
+@shown_by(StorageQueueOptions)
+class Channel(DriverChannel):
     """A channel of queues in a storage account."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
 
 
 class Transport(virtual.Transport):
@@ -38,52 +33,34 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     Options = StorageQueueOptions
+    options: StorageQueueOptions
     can_parse_url = True
-    polling_interval = 1
-    default_port = None
+    default_hostname = None
     driver_type = "azurestoragequeues"
     driver_name = "azure-storage-queue"
-    features: ClassVar[Features] = StorageQueueStore.features
+    features = StorageQueueStore.features
     errors = ERRORS
-    implements = base.Implements.of(features)
-
-    def __init__(self, client: Any, **kwargs: Any) -> None:
-        self._queues: Queues | None = None
-        super().__init__(client, **kwargs)
-
-    @property
-    def default_connection_params(self) -> dict[str, Any]:
-        """Nothing: a URL says all."""
-        return {"port": self.default_port}
-
-    @property
-    def queues(self) -> Queues:
-        """The account's queues; a client is made when they are first asked for."""
-        if self._queues is None:
-            assert isinstance(self.options, StorageQueueOptions)
-            address = read_url(self.client.hostname or "")
-            with ERRORS.mapped("make a client for Azure Storage"):
-                service = storage.QueueServiceClient(
-                    address.account_url,
-                    credential=credential_of(address),
-                    connection_timeout=self.client.connect_timeout or 5,
-                    read_timeout=self.options.request_timeout,
-                    # The client's own first pause is 15 seconds.
-                    retry_policy=storage.LinearRetry(
-                        backoff=0.2, retry_total=2, random_jitter_range=0.2
-                    ),
-                )
-            self._queues = Queues(service, self.options)
-        return self._queues
 
     def create_store(self) -> Store:
         """Queues of the account that the URL names."""
-        self._queues = None
-        return StorageQueueStore(self.queues, lambda: self.polling_interval or 1.0)
+        address = read_url(self.client.hostname or "")
+        with ERRORS.mapped("make a client for Azure Storage"):
+            service = storage.QueueServiceClient(
+                address.account_url,
+                credential=credential_of(address),
+                connection_timeout=self.client.connect_timeout or 5,
+                read_timeout=self.options.request_timeout,
+                # The client's own first pause is 15 seconds.
+                retry_policy=storage.LinearRetry(
+                    backoff=0.2, retry_total=2, random_jitter_range=0.2
+                ),
+            )
+        return StorageQueueStore(Queues(service, self.options), self.longest_pause)
 
     def create_topology(self) -> Topology:
         """Exchanges and bindings, shared with all clients of the account."""
-        return Topology(vhost=self._vhost(), shared=QueueMetadataTopology(lambda: self.queues))
+        shared = QueueMetadataTopology(lambda: self.connected_to(StorageQueueStore).queues)
+        return Topology(vhost=self._vhost(), shared=shared)
 
     def driver_version(self) -> str:
         """Version of azure-storage-queue."""

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -21,11 +21,11 @@ from kombu.transport.azurestoragequeues.errors import ERRORS
 from kombu.transport.azurestoragequeues.queues import LARGEST_RECEIVE, Queues
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.patience import Patience
-from kombu.transport.polling import LongPolls, LongPollStore
+from kombu.transport.polling import LongPollStore, unsettled
 from kombu.transport.virtual.envelope import foreign, noting, parse, ready_in
 from kombu.transport.virtual.errors import message_too_large
 from kombu.transport.virtual.steps import PrioritySteps
-from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
+from kombu.transport.virtual.store import Claim, Put, QueueSpec, raise_failed
 from kombu.utils.json import dumps
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,6 @@ LONGEST_VISIBILITY = 7 * 24 * 3600
 NEVER_EXPIRES = -1
 #: Seconds that one wait in the background goes on, though nobody may be waiting any more.
 WAIT_SECONDS = 10
-#: Seconds in which a receive that is under way must be back when the connection closes.
-CLOSING_TIME = 5.0
 #: The service's words for a receipt that does not count any more.
 LOST = ("MessageNotFound", "PopReceiptMismatch", "QueueNotFound", "QueueBeingDeleted")
 
@@ -69,24 +67,19 @@ class StorageQueueStore(LongPollStore):
         batch_publish=False,
         event_loop=True,
         purge_spares_held=False,
-        native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = LARGEST_RECEIVE
+    closing_time = 5.0
 
     def __init__(self, queues: Queues, interval: Callable[[], float]) -> None:
         self.queues = queues
         self.options = queues.options
         self.lease: float = max(self.options.lease, 1.0)
-        self.steps = PrioritySteps()
         self.patience = Patience(self._take, interval)
-        self.polls = LongPolls(
-            self._receive, WAIT_SECONDS, self.lease / 3, LARGEST_RECEIVE, self._return_late
-        )
         self._requests: ThreadPoolExecutor | None = None
         self._dead_lettered_above: dict[str, bool] = {}
         self._held: dict[str, int] = defaultdict(int)
-        self._limit = LARGEST_RECEIVE
-        self._pid = os.getpid()
+        super().__init__(WAIT_SECONDS, self.lease / 3, PrioritySteps())
 
     # ---- queues
 
@@ -120,9 +113,7 @@ class StorageQueueStore(LongPollStore):
     # ---- sending
 
     def put(self, puts: Sequence[Put]) -> None:
-        by_source: dict[str, list[int]] = defaultdict(list)
-        for index, put in enumerate(puts):
-            by_source[self.steps.source(put.queue, put.priority)].append(index)
+        by_source = self._by_source(puts)
         failed: dict[int, BaseException] = {}
 
         def send(source: str) -> None:
@@ -134,10 +125,7 @@ class StorageQueueStore(LongPollStore):
 
         self._each(send, list(by_source))
         self.patience.ring()
-        if len(puts) == 1 and failed:
-            raise failed[0]
-        if failed:
-            raise PartialPutError(failed)
+        raise_failed(puts, failed)
 
     def _send(self, source: str, put: Put) -> None:
         message, delay = put.message, 0
@@ -252,8 +240,11 @@ class StorageQueueStore(LongPollStore):
                 self._held[receipt.source] -= 1
 
     def _each(self, call: Callable[[Any], None], items: Sequence[Any]) -> None:
-        """Make the calls side by side; the first error is raised when all are done."""
-        if len(items) < 2 or self.options.parallel_requests < 2:
+        """Make the calls side by side; the first error is raised when all are done.
+
+        One after another in a forked child, for the threads are the parent's.
+        """
+        if len(items) < 2 or self.options.parallel_requests < 2 or os.getpid() != self._pid:
             for item in items:
                 call(item)
             return
@@ -264,20 +255,10 @@ class StorageQueueStore(LongPollStore):
         if errors:
             raise errors[0]
 
-    def close(self) -> None:
+    def _stop_waiting(self) -> None:
         self.patience.close()
-        self.polls.close(CLOSING_TIME)
-        if os.getpid() != self._pid:
-            return
-        try:
-            unclaimed = self.polls.take_all()
-            if unclaimed:
-                self.settle(releases=unclaimed)
-        finally:
-            if self._requests is not None:
-                self._requests.shutdown(wait=False)
-            self.queues.close()
 
-
-def unsettled(claims: Iterable[Claim]) -> list[Receipt]:
-    return [claim.receipt for claim in claims if not claim.receipt.settled]
+    def _close(self) -> None:
+        if self._requests is not None:
+            self._requests.shutdown(wait=False)
+        self.queues.close()

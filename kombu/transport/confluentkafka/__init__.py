@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from kombu.transport import base, virtual
+from kombu.transport import virtual
 from kombu.transport.clients import load_client
-from kombu.transport.features import Features
 from kombu.transport.options import shown_by
+from kombu.transport.virtual.drivers import DriverChannel
 from kombu.transport.virtual.store import Store
 from kombu.transport.virtual.topology import Topology
 from kombu.utils.url import maybe_sanitize_url
@@ -30,16 +30,13 @@ class QoS(virtual.QoS):
         super().__init__(*args, **kwargs)
 
 
-@shown_by(KafkaOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
+@shown_by(KafkaOptions)
+class Channel(DriverChannel):
     """A channel of queues in Kafka topics."""
 
     QoS = QoS
     default_wait_time_seconds = 5
     default_connection_wait_time_seconds = 5
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
 
 
 class Transport(virtual.Transport):
@@ -51,30 +48,25 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     Options = KafkaOptions
+    options: KafkaOptions
     default_port = DEFAULT_PORT
     driver_type = "kafka"
     driver_name = "confluentkafka"
-    features: ClassVar[Features] = KafkaStore.features
+    features = KafkaStore.features
     errors = ERRORS
-    implements = base.Implements.of(features)
-
-    def __init__(self, client: Any, **kwargs: Any) -> None:
-        super().__init__(client, **kwargs)
 
     def create_topology(self) -> Topology:
         """Exchanges and bindings, shared with all clients of the cluster unless told not to."""
-        assert isinstance(self.options, KafkaOptions)
         shared = KafkaTopology(self._topology_log) if self.options.topology_topic else None
         return Topology(vhost=self._vhost(), shared=shared)
 
     def _topology_log(self) -> TopologyLog:
-        self._open_store()
-        assert isinstance(self.store, KafkaStore) and self.store.topology is not None
-        return self.store.topology
+        topology = self.connected_to(KafkaStore).topology
+        assert topology is not None
+        return topology
 
     def create_store(self) -> Store:
         """Topics of one cluster."""
-        assert isinstance(self.options, KafkaOptions)
         client = self.client
         host = client.hostname or "localhost"
         target = Target(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from os import getpid
 from typing import Any, NamedTuple
 
+from amqp.exceptions import RecoverableConnectionError
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import ConsumerGroupTopicPartitions as GroupTopics
 from confluent_kafka.admin import AdminClient
@@ -59,8 +60,13 @@ class Clients:
         self._inspector: Consumer | None = None
         self._admin: AdminClient | None = None
         self._no_admin = False
+        self._closed = False
 
     # ---- clients
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise RecoverableConnectionError("the connection to Kafka is closed")
 
     def producer(self) -> Producer:
         """A new producer. One request at a time keeps the order when one is tried again.
@@ -83,6 +89,7 @@ class Clients:
         Brokers begin a member's id with its client's, and partitions are dealt out in the
         order of ids: with the time in it, the eldest member keeps what it has.
         """
+        self._require_open()
         settings = {
             "client.id": f"kombu-{time.time_ns():020d}-{getpid()}",
             "auto.offset.reset": "earliest",
@@ -104,6 +111,7 @@ class Clients:
     def inspector(self) -> Consumer:
         """The client that asks questions."""
         with self._lock:
+            self._require_open()
             if self._inspector is None:
                 self._inspector = self.consumer(INSPECTOR)
             return self._inspector
@@ -112,6 +120,7 @@ class Clients:
     def admin(self) -> AdminClient:
         """The client that makes and deletes."""
         with self._lock:
+            self._require_open()
             if self._admin is None:
                 settings = {**self._common, **self.options.kafka_admin_config}
                 with ERRORS.mapped("make an administration client"):
@@ -121,6 +130,7 @@ class Clients:
     def close(self) -> None:
         """End the client that asked questions; others are their makers' affair."""
         with self._lock:
+            self._closed = True
             inspector, self._inspector = self._inspector, None
             self._admin = None
         if inspector is not None:

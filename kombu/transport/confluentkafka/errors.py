@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import TimeoutError
+
 from amqp.exceptions import (
     AccessRefused,
     NotFound,
@@ -101,4 +103,11 @@ class KafkaErrorTable(ErrorTable):
         return super().translate(exc, doing)
 
 
-ERRORS = KafkaErrorTable([ErrorRow(KafkaException, "channel")])
+ERRORS = KafkaErrorTable(
+    [
+        ErrorRow(KafkaException, "channel"),
+        # Of a client that another thread closed; of an answer that the client waits for in vain.
+        ErrorRow(RuntimeError, "connection"),
+        ErrorRow(TimeoutError, "connection"),
+    ]
+)

@@ -18,11 +18,17 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from amqp.exceptions import RecoverableConnectionError
+from amqp.exceptions import ChannelError, RecoverableConnectionError
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from kombu.transport.confluentkafka.clients import Clients
-from kombu.transport.confluentkafka.errors import ERRORS, UNAUTHENTICATED, UNKNOWN_TOPIC, error_of
+from kombu.transport.confluentkafka.errors import (
+    ERRORS,
+    REFUSED,
+    UNAUTHENTICATED,
+    UNKNOWN_TOPIC,
+    error_of,
+)
 from kombu.transport.confluentkafka.marks import Commit
 from kombu.transport.confluentkafka.partition import Holding, Partition
 from kombu.transport.virtual.envelope import parse
@@ -160,11 +166,15 @@ class Feed:
                 return
             self._balance()
             skips, self._skips = self._skips, []
-            skips = [each for each in skips if (each.topic, each.partition) in self._partitions]
+            skips = [each for each in skips if self._leaves_out(each)]
         for each in skips:
             with suppress(KafkaException):  # what comes of them is left out all the same
                 self._consumer.seek(each)
         self._commit()
+
+    def _leaves_out(self, skip: TopicPartition) -> bool:
+        partition = self._partitions.get((skip.topic, skip.partition))
+        return partition is not None and partition.is_before(skip.offset)
 
     def _next_due(self) -> float:
         """Seconds until a delayed message is ready; one that is now is told of."""
@@ -206,29 +216,41 @@ class Feed:
     def _file(self, messages: Iterable[Message]) -> None:
         read = []
         for message in messages:
-            envelope = None
+            envelope, aside = None, True
             if message.error() is None:
                 envelope = parse(message.value())
                 if envelope is None:
-                    self.host.quarantine(self.queue, message.value())
-            read.append((message, envelope))
+                    aside = self._set_aside(message)
+            read.append((message, envelope, aside))
         with self._changed:
-            for message, envelope in read:
+            for message, envelope, aside in read:
                 error, offset = message.error(), message.offset() or 0
                 key = (message.topic() or "", message.partition() or 0)
                 partition = self._partitions.get(key)
                 if error is not None:
                     self._note_error(error, partition, offset)
                 elif partition is not None:
-                    partition.add(offset, envelope, message.timestamp()[1] / 1000)
+                    partition.add(offset, envelope, message.timestamp()[1] / 1000, aside)
             self._changed.notify_all()
         self.host.news()
+
+    def _set_aside(self, message: Message) -> bool:
+        """Whether what is no message is kept elsewhere now; else it stays where it is."""
+        try:
+            self.host.quarantine(self.queue, message.value())
+        except ChannelError as exc:
+            logger.error(
+                "queue %r: offset %s of topic %s stays in the log: %s",
+                self.queue, message.offset(), message.topic(), exc,
+            )  # fmt: skip
+            return False
+        return True
 
     def _note_error(self, error: KafkaError, partition: Partition | None, offset: int) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
             if partition is not None:
                 partition.note_end(offset, time.time())
-        elif error.code() in UNAUTHENTICATED or error.fatal():
+        elif error.code() in UNAUTHENTICATED | REFUSED or error.fatal():
             self.error = error_of(error, f"read queue {self.queue!r}")
         elif error.code() in UNKNOWN_TOPIC:
             self.suspect = True  # deleted, or not known to all brokers yet
@@ -245,13 +267,11 @@ class Feed:
                     starts[each.topic, each.partition] = Commit.read(each.offset, each.metadata)
         with self._changed:
             before, self._partitions = self._partitions, {}
-            resumed: list[TopicPartition] = []
             for each in assigned:
                 key = (each.topic, each.partition)
                 kept = before.get(key)
                 if kept is not None and self._continues(kept, starts.get(key)):
                     self._partitions[key] = before.pop(key)
-                    resumed += [TopicPartition(*key)] if kept.paused else []
                     kept.paused = False
                 else:
                     self._partitions[key] = kept = Partition(self, *key, starts.get(key))
@@ -259,8 +279,8 @@ class Feed:
                     each.offset = kept.marks.position
             self._lose(before)
             consumer.assign(assigned)
-            if resumed:
-                consumer.resume(resumed)
+            # The client remembers what was paused, of partitions that had gone, too.
+            consumer.resume(assigned)
             self._settled = True
             self._closing |= self._retiring and not self._wanted()
             self._changed.notify_all()

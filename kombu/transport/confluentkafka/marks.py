@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -73,7 +72,9 @@ class Marks:
         self.position: int | None = None if start is None else start.offset
         self.seen = 0 if start is None else start.seen
         self._before: Sequence[Range] = () if start is None else start.done
-        self._pending: deque[int] = deque()
+        #: Fetched and not done: each with the first offset it stands for, its own or that of
+        #: a hole before it (compaction, the marks of transactions).
+        self._pending: dict[int, int] = {}
         self._ranges: list[Range] = []
 
     def fetched(self, offset: int) -> bool:
@@ -83,8 +84,8 @@ class Marks:
         """
         if self.position is not None and offset < self.position:
             return False
+        self._pending[offset] = offset if self.position is None else self.position
         self.position = offset + 1
-        self._pending.append(offset)
         if self._was_done(offset):
             self.done(offset)
             return False
@@ -102,7 +103,7 @@ class Marks:
 
     def done(self, offset: int) -> None:
         """Note that an offset is done: acknowledged, or given up."""
-        self._add(offset, offset)
+        self._add(self._pending.pop(offset, offset), offset)
 
     def skip_to(self, position: int) -> None:
         """All from the fetch position up to here, unread, is done (a purge)."""
@@ -127,24 +128,15 @@ class Marks:
 
     def commit(self) -> Commit | None:
         """What may be committed now; ``None`` before anything is known."""
-        pending, ranges = self._pending, self._ranges
-        while pending and ranges:
-            first, last = ranges[0]
-            if pending[0] > last:
-                del ranges[0]
-            elif pending[0] >= first:
-                pending.popleft()
-            else:
-                break
         if self.position is None:
             return None
-        if not pending:
-            ranges.clear()
+        offset = next(iter(self._pending), self.position)
+        while self._ranges and self._ranges[0][1] < offset:
+            del self._ranges[0]
         # What an earlier owner had done and this one has not come to yet is not forgotten.
         ahead = [
             (max(first, self.position), last)
             for first, last in self._before
             if last >= self.position
         ]
-        offset = pending[0] if pending else self.position
-        return Commit(offset, (*ranges, *ahead), self.seen)
+        return Commit(offset, (*self._ranges, *ahead), self.seen)

@@ -7,11 +7,14 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from kombu.transport.confluentkafka.marks import Commit, Marks
-from kombu.transport.virtual.envelope import READY_AT
+from kombu.transport.virtual.envelope import ready_at
 from kombu.transport.virtual.store import Envelope
+from kombu.utils.loggers import get_logger
 
 if TYPE_CHECKING:
     from kombu.transport.confluentkafka.feed import Feed
+
+logger = get_logger(__name__)
 
 #: Seconds without more after which all that was published is taken to be read.
 QUIET = 0.05
@@ -38,8 +41,7 @@ class Record:
     @property
     def ready_at(self) -> float:
         """Unix time before which it must not be delivered; 0: at once."""
-        at = self.message["properties"].get(READY_AT)
-        return float(at) if isinstance(at, int | float) else 0.0
+        return ready_at(self.message)
 
 
 class Holding(NamedTuple):
@@ -69,7 +71,7 @@ class Partition:
         self.end: int | None = None
         self._ended = 0.0
         self.committed: Commit | None = start
-        self._fresh = True
+        self._next = self.marks.position
         self.paused = False
         #: Whether it is still ours.
         self.live = True
@@ -80,23 +82,40 @@ class Partition:
 
     # ---- what comes in
 
-    def add(self, offset: int, message: Envelope | None, published: float) -> None:
-        """Take what was read in; ``None`` for what is no message and was set aside."""
+    def add(
+        self, offset: int, message: Envelope | None, published: float, aside: bool = True
+    ) -> None:
+        """Take in what was read.
+
+        Arguments:
+            message: ``None`` for what is none.
+            aside: whether that was set aside; if not, it stays in the log, not done.
+        """
         self._clock = max(self._clock, published)
-        fresh, self._fresh = self._fresh, False
-        if fresh and self.marks.position is not None and offset < self.marks.position:
-            # What was committed is not in the log any more: the topic is a new one.
-            self.marks, self.committed = Marks(), None
+        if self._next is not None and offset < self._next:
+            self._begin_anew()
+        self._next = offset + 1
         if not self.marks.fetched(offset):
             return
         if message is None:
-            self.marks.done(offset)
+            if aside:
+                self.marks.done(offset)
             return
         record = Record(offset, message, self._clock)
         if record.ready_at:
             heapq.heappush(self._delayed, (record.ready_at, offset, record))
         else:
             self._push(record)
+
+    def _begin_anew(self) -> None:
+        """Offsets that had been read come again: the topic is a new one, or was cut short."""
+        logger.warning("partition %d of topic %r begins anew", self.number, self.topic)
+        self.marks, self.committed, self.end = Marks(), None, None
+        self._forget()
+
+    def is_before(self, offset: int) -> bool:
+        """Whether reading on from there leaves something out."""
+        return self._next is None or self._next < offset
 
     def _push(self, record: Record) -> None:
         heapq.heappush(self._ready, (record.order, record.offset, record))
@@ -185,6 +204,9 @@ class Partition:
     def lose(self) -> None:
         """It belongs to somebody else now."""
         self.live = False
+        self._forget()
+
+    def _forget(self) -> None:
         self._ready.clear()
         self._delayed.clear()
         self._held.clear()

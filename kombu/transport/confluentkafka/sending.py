@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from amqp.exceptions import RecoverableConnectionError
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from kombu.transport.confluentkafka.errors import ERRORS, error_of
@@ -38,6 +39,7 @@ class Sender:
         self._timeout = timeout
         self._lock = threading.Lock()
         self._producer: Producer | None = None
+        self._closed = False
 
     def send(self, records: Sequence[Outgoing]) -> dict[int, Exception]:
         """Store records in order; index -> error of those that are not stored.
@@ -45,20 +47,33 @@ class Sender:
         Returns when the brokers have reported on each.
         """
         outcomes: dict[int, Exception | None] = {}
-        deadline = time.monotonic() + self._timeout + _GRACE
-        with self._lock:
-            if self._producer is None:
-                self._producer = self._make()
-            producer = self._producer
-            for index, record in enumerate(records):
-                self._produce(producer, outcomes, index, record)
-            while len(outcomes) < len(records) and time.monotonic() < deadline:
-                producer.poll(0.1)
+        limit = self._timeout + _GRACE
+        if self._lock.acquire(timeout=limit):  # others may be at a broker that does not answer
+            try:
+                self._send(records, outcomes, time.monotonic() + limit)
+            finally:
+                self._lock.release()
         for index, (topic, *_) in enumerate(records):
             if index not in outcomes:
                 late = KafkaError(KafkaError._MSG_TIMED_OUT)
                 outcomes[index] = error_of(late, f"publish to topic {topic!r}")
         return {index: error for index, error in outcomes.items() if error is not None}
+
+    def _send(
+        self,
+        records: Sequence[Outgoing],
+        outcomes: dict[int, Exception | None],
+        deadline: float,
+    ) -> None:
+        if self._closed:
+            raise RecoverableConnectionError("the connection to Kafka is closed")
+        if self._producer is None:
+            self._producer = self._make()
+        producer = self._producer
+        for index, record in enumerate(records):
+            self._produce(producer, outcomes, index, record)
+        while len(outcomes) < len(records) and time.monotonic() < deadline:
+            producer.poll(0.1)
 
     def _produce(
         self,
@@ -90,10 +105,10 @@ class Sender:
                     self._producer = None
             return
 
-    def forget(self) -> None:
-        """Leave the producer: nothing of it is outstanding."""
-        with self._lock:
-            self._producer = None
+    def close(self) -> None:
+        """Leave the producer: nothing of it is outstanding, but what others are sending."""
+        self._closed = True
+        self._producer = None
 
 
 def _report(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,27 +18,17 @@ from kombu.transport.confluentkafka.partition import Holding
 from kombu.transport.confluentkafka.sending import Outgoing, Sender
 from kombu.transport.confluentkafka.topology import TopologyLog
 from kombu.transport.features import SHARED_STORE
-from kombu.transport.virtual.envelope import READY_AT
+from kombu.transport.virtual.envelope import noting
 from kombu.transport.virtual.steps import PrioritySteps, step_name
-from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
-from kombu.transport.waking import Source, Waker
+from kombu.transport.virtual.store import Claim, Put, QueueSpec, raise_failed
+from kombu.transport.waking import Looking, Waker, WakerStore
 from kombu.utils.json import dumps
 from kombu.utils.loggers import get_logger
 
 logger = get_logger(__name__)
 
 
-class _Feeds(Source):
-    """News of messages that the feeds' threads have read."""
-
-    def __init__(self, look: Callable[[Sequence[str]], bool]) -> None:
-        self._look = look
-
-    def look(self, queues: Sequence[str]) -> bool:
-        return self._look(queues)
-
-
-class KafkaStore(Store):
+class KafkaStore(WakerStore):
     """Messages in topics; a queue with priorities is one topic a step.
 
     Arguments:
@@ -50,7 +41,6 @@ class KafkaStore(Store):
         event_loop=True,
         unicode_names=False,
         max_length_bytes=False,
-        native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = 100
 
@@ -63,7 +53,7 @@ class KafkaStore(Store):
         self.sender = Sender(clients.producer, clients.options.delivery_timeout)
         topic = clients.options.topology_topic
         self.topology = TopologyLog(clients, self.sender, topic) if topic else None
-        self.waker = Waker(_Feeds(self._has_news))
+        self.waker = Waker(Looking(self._has_news))
         self._lock = threading.RLock()
         self._feeds: dict[str, Feed] = {}
         self._known: set[str] = set()
@@ -166,12 +156,8 @@ class KafkaStore(Store):
         for topic in {record.topic for record in records}:
             self._ensure(topic)
         failed = self.sender.send(records)
-        if not failed:
-            return
         self._known.difference_update(records[index].topic for index in failed)
-        if len(puts) == 1:
-            raise failed[0]
-        raise PartialPutError(failed)
+        raise_failed(puts, failed)
 
     def _topic(self, put: Put) -> str:
         source = self.steps.source(put.queue, put.priority)
@@ -179,11 +165,7 @@ class KafkaStore(Store):
 
     @staticmethod
     def _value(put: Put) -> bytes:
-        message = put.message
-        if put.ready_at is not None:
-            properties = {**message["properties"], READY_AT: put.ready_at}
-            message = {**message, "properties": properties}
-        return dumps(message).encode()
+        return dumps(noting(put.message, put.ready_at)).encode()
 
     # ---- receiving
 
@@ -285,21 +267,6 @@ class KafkaStore(Store):
                 return True
         return False
 
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.waker.wait(queues, timeout)
-
-    def interrupt(self) -> None:
-        self.waker.interrupt()
-
-    def filenos(self) -> Sequence[int]:
-        return self.waker.filenos()
-
-    def arm(self, queues: Sequence[str]) -> None:
-        self.waker.arm(queues)
-
-    def on_readable(self, fileno: int) -> bool:
-        return self.waker.on_readable()
-
     # ---- life
 
     def close(self) -> None:
@@ -310,10 +277,11 @@ class KafkaStore(Store):
             self._feeds.clear()
         for feed in feeds:
             feed.close(0)
+        deadline = time.monotonic() + self.clients.timeout
         for feed in feeds:
-            feed.close(self.clients.timeout)
+            feed.close(max(deadline - time.monotonic(), 0.0))
         self.waker.close()
         if self.topology is not None:
             self.topology.close()
-        self.sender.forget()
+        self.sender.close()
         self.clients.close()

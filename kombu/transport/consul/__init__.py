@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
 
-from kombu.transport import base, virtual
 from kombu.transport.clients import load_client
-from kombu.transport.features import Features
 from kombu.transport.options import shown_by
+from kombu.transport.virtual.drivers import DriverChannel
 
 urllib3 = load_client("urllib3", "consul", "consul")
 load_client("h11", "consul", "consul")
@@ -17,7 +15,6 @@ from kombu.transport.consul.client import ConsulKeys, LockError
 from kombu.transport.http import Server
 from kombu.transport.keyvalue.options import KeyValueOptions
 from kombu.transport.keyvalue.port import KeyValue
-from kombu.transport.keyvalue.store import KeyValueStore
 from kombu.transport.keyvalue.transport import KeyValueTransport
 
 __all__ = ("DEFAULT_PORT", "Channel", "LockError", "Transport")
@@ -25,16 +22,9 @@ __all__ = ("DEFAULT_PORT", "Channel", "LockError", "Transport")
 DEFAULT_PORT = 8500
 
 
-@shown_by(KeyValueOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
-    """A channel of a broker in Consul.
-
-    Arguments:
-        args: the transport.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+@shown_by(KeyValueOptions)
+class Channel(DriverChannel):
+    """A channel of a broker in Consul."""
 
 
 class Transport(KeyValueTransport):
@@ -45,15 +35,9 @@ class Transport(KeyValueTransport):
     """
 
     Channel = Channel
-    polling_interval = 1.0
     default_port = DEFAULT_PORT
     driver_type = "consul"
     driver_name = "consul"
-    features: ClassVar[Features] = KeyValueStore.features
-    implements = base.Implements.of(features)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
 
     def headers(self) -> Mapping[str, str]:
         """The token, which is the URL's password, or its name where it has no password."""
@@ -62,7 +46,7 @@ class Transport(KeyValueTransport):
 
     def open_keys(self, server: Server) -> KeyValue:
         """The agent's key/value store."""
-        keys = ConsulKeys(server, self.settings.lease)
+        keys = ConsulKeys(server, self.options.lease)
         keys.probe()
         return keys
 

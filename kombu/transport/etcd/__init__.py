@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
 
-from kombu.transport import base, virtual
 from kombu.transport.clients import load_client
-from kombu.transport.features import Features
 from kombu.transport.options import shown_by
+from kombu.transport.virtual.drivers import DriverChannel
 
 urllib3 = load_client("urllib3", "etcd", "etcd")
 load_client("h11", "etcd", "etcd")
@@ -24,16 +22,9 @@ from kombu.transport.keyvalue.transport import KeyValueTransport
 DEFAULT_PORT = 2379
 
 
-@shown_by(KeyValueOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
-    """A channel of a broker in etcd.
-
-    Arguments:
-        args: the transport.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+@shown_by(KeyValueOptions)
+class Channel(DriverChannel):
+    """A channel of a broker in etcd."""
 
 
 class Transport(KeyValueTransport):
@@ -49,11 +40,7 @@ class Transport(KeyValueTransport):
     driver_type = "etcd"
     driver_name = "python-etcd"
     # One request a message: the version 2 API has no other way.
-    features: ClassVar[Features] = replace(KeyValueStore.features, batch_publish=False)
-    implements = base.Implements.of(features)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    features = replace(KeyValueStore.features, batch_publish=False)
 
     def headers(self) -> Mapping[str, str]:
         """Basic authentication, where the URL has a name."""

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import ClassVar
 from weakref import WeakValueDictionary
 
-from kombu.transport import base, virtual
-from kombu.transport.features import Features
+from kombu.transport import virtual
 from kombu.transport.filesystem.control import Control
 from kombu.transport.filesystem.errors import ERRORS, mapped
 from kombu.transport.filesystem.folders import Folder
@@ -23,6 +21,7 @@ from kombu.transport.filesystem.queues import Queues
 from kombu.transport.filesystem.store import FilesystemStore
 from kombu.transport.filesystem.topology import FilesystemTopology
 from kombu.transport.options import shown_by
+from kombu.transport.virtual.drivers import DriverChannel
 from kombu.transport.virtual.store import Store
 from kombu.transport.virtual.topology import Topology
 
@@ -50,8 +49,8 @@ class _Registry:
 _registry = _Registry()
 
 
-@shown_by(FilesystemOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
+@shown_by(FilesystemOptions)
+class Channel(DriverChannel):
     """A channel of a broker made of folders."""
 
     #: Kept from 5.7; fanout goes through the bindings like every other type.
@@ -67,21 +66,16 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     Options = FilesystemOptions
+    options: FilesystemOptions
     default_port = 0
     driver_type = "filesystem"
     driver_name = "filesystem"
-    features: ClassVar[Features] = FilesystemStore.features
+    features = FilesystemStore.features
     errors = ERRORS
-    implements = base.Implements.of(features)
-
-    @property
-    def _folders(self) -> FilesystemOptions:
-        assert isinstance(self.options, FilesystemOptions)
-        return self.options
 
     def create_store(self) -> Store:
         """Messages of the folders."""
-        options = self._folders
+        options = self.options
         reading = Folder(options.data_folder_in, "data_folder_in", options.fsync)
         writing = Folder(options.data_folder_out, "data_folder_out", options.fsync)
         processed = None
@@ -90,13 +84,15 @@ class Transport(virtual.Transport):
             with mapped("open the folder of the transport option 'processed_folder'"):
                 os.scandir(processed).close()
         queues = Queues(Control(options.control_folder))
+        shared = self.topology.shared
         return FilesystemStore(
-            reading, writing, queues, _registry.clock, lambda: self.polling_interval, processed
-        )
+            reading, writing, queues, _registry.clock, lambda: self.polling_interval, processed,
+            shared.forget_queue if isinstance(shared, FilesystemTopology) else None,
+        )  # fmt: skip
 
     def create_topology(self) -> Topology:
         """Exchanges and bindings of the control folder, shared with all its users."""
-        options = self._folders
+        options = self.options
         folders = (options.control_folder, options.data_folder_in, options.data_folder_out)
         control = Control(options.control_folder)
         paths = tuple(os.path.abspath(folder) for folder in folders)

@@ -17,6 +17,10 @@ logger = get_logger(__name__)
 _COARSE = 0.05
 #: A listing that took a second is not repeated for this many seconds, unless nothing is left.
 _THRIFT = 10
+#: So many files are noted without listing the folder.
+_MOST_TOLD = 1000
+#: So many names may be stale in the heaps, beyond as many as are not, before they are thrown out.
+_MOST_STALE = 64
 
 
 class Index:
@@ -37,6 +41,8 @@ class Index:
         self._counts: dict[str, int] = {}
         self._due: list[tuple[float, Name]] = []
         self._times: list[tuple[int, Name]] = []
+        #: How many were noted without listing, and how many names in the heaps may be stale.
+        self._told = self._stale = 0
         self._stamp: int | None = None
         self._listed = 0.0
         #: Seconds the last listing took.
@@ -64,6 +70,7 @@ class Index:
             self.discard(file)
         for file in found - self._known.keys():
             self.add(file)
+        self._told = 0
         self._listed = time.monotonic()
         self.cost = self._listed - begun
         settled = abs(time.time() - before / 1e9) > _COARSE
@@ -82,8 +89,12 @@ class Index:
         self._note(name)
 
     def add_name(self, name: Name) -> None:
-        """As :meth:`add`, of a name that need not be read."""
-        if name.file not in self._known:
+        """As :meth:`add`, of a name that need not be read.
+
+        After many the next listing finds them: one that is never needed is never made.
+        """
+        if self._told < _MOST_TOLD and name.file not in self._known:
+            self._told += 1
             self._known[name.file] = name
             self._note(name)
 
@@ -103,6 +114,20 @@ class Index:
             if not self._counts[name.queue]:
                 del self._counts[name.queue]
                 self._queues.pop(name.queue, None)
+            self._stale += 1
+            if self._stale > len(self._known) + _MOST_STALE:
+                self._compact()
+
+    def _compact(self) -> None:
+        """Throw out of the heaps what is gone, as that may never come to their heads."""
+        self._stale = 0
+        for heap in self._queues.values():
+            heap[:] = [name for name in heap if self._known.get(name.file) is name]
+            heapq.heapify(heap)
+        self._due = [each for each in self._due if self._known.get(each[1].file) is each[1]]
+        self._times = [each for each in self._times if self._known.get(each[1].file) is each[1]]
+        heapq.heapify(self._due)
+        heapq.heapify(self._times)
 
     def pop(self, queue: str) -> Name | None:
         """Take the next message of a queue out of the index (the file stays where it is)."""

@@ -27,6 +27,8 @@ from kombu.transport.virtual.errors import precondition_failed
 SUFFIX = ".msg"
 _LONGEST = 255
 _MS = 1_000_000
+#: Milliseconds that fit into a name, to the year 2109; what expires later expires then.
+_LATEST = (1 << 42) - 1
 
 
 class Name(NamedTuple):
@@ -63,7 +65,7 @@ def parse(file: str) -> Name | None:
         except ValueError:
             return Name(0, milliseconds, file, queue, None)
         priority = min((number >> 72) & 0xF, 9)
-        expires = (number >> 20) & ((1 << 42) - 1)
+        expires = (number >> 20) & _LATEST
         return Name(-priority, milliseconds, file, queue, expires / 1000 if expires else None)
     return Name(0, milliseconds, file, queue, None)
 
@@ -89,7 +91,7 @@ class Clock:
 
     @staticmethod
     def _compose(now: int, queue: str, priority: int, expires_at: float | None) -> Name:
-        expires = 0 if expires_at is None else max(int(expires_at * 1000), 1) & ((1 << 42) - 1)
+        expires = 0 if expires_at is None else min(max(int(expires_at * 1000), 1), _LATEST)
         number = (
             ((now % _MS) << 108)
             | ((os.getpid() & 0xFFFFFFF) << 80)

@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from typing import Literal, NamedTuple
 
 from amqp.exceptions import RecoverableConnectionError
 
 from kombu.log import get_logger
-from kombu.transport.features import Features
+from kombu.transport.features import SHARED_STORE
 from kombu.transport.filesystem import files
 from kombu.transport.filesystem.errors import mapped
 from kombu.transport.filesystem.files import Unripe
@@ -62,25 +63,13 @@ class FilesystemStore(Store):
         interval: gives the longest pause in seconds between two looks for messages of
             writers that don't ring (5.7, or systems without named pipes).
         processed: folder for acknowledged messages; ``None``: they are deleted.
+        bury: forgets the bindings of a queue whose owner died.
     """
 
-    features = Features(
-        priority=True,
-        message_ttl=True,
-        queue_expiry=True,
-        max_length=True,
-        dead_letter=True,
-        delay=True,
-        mandatory=True,
-        confirms=True,
-        leases=True,
-        ordered=True,
-        shared=True,
-        shared_topology=True,
-        durable=True,
+    features = replace(
+        SHARED_STORE,
         exclusive=True,
         consumer_counts=True,
-        batch_publish=True,
         native=frozenset({"priority", "message_ttl", "max_length", "delay"}),
     )
     claim_window = 16
@@ -93,6 +82,7 @@ class FilesystemStore(Store):
         clock: Clock,
         interval: Callable[[], float | None],
         processed: str | None = None,
+        bury: Callable[[str], None] | None = None,
     ) -> None:
         self.reading = reading
         self.writing = writing
@@ -100,6 +90,7 @@ class FilesystemStore(Store):
         self._clock = clock
         self._interval = interval
         self._processed = processed
+        self.bury = bury
         self._lock = threading.RLock()
         self._numbers = count(1)
         self._pid = os.getpid()
@@ -460,12 +451,21 @@ class FilesystemStore(Store):
         if now - self._looked < interval:
             return
         self._looked = now
-        recover(self.reading.claims, self._take_over)
+        dead: list[str] = []
 
-    def _take_over(self, folder: str, left: Iterable[str]) -> None:
-        for file in left:
-            self._return(os.path.join(folder, file))
-        self._own_bells.ring()
+        def take_over(folder: str, left: Iterable[str]) -> None:
+            dead.append(os.path.basename(folder))
+            for file in left:
+                self._return(os.path.join(folder, file))
+            self._own_bells.ring()
+
+        recover(self.reading.claims, take_over)
+        if dead:
+            for queue in self.queues.names():
+                if self.queues.owner(queue) in dead:  # exclusive: it goes with its connection
+                    self.delete(queue)
+                    if self.bury is not None:
+                        self.bury(queue)
 
     # ---- waking
 

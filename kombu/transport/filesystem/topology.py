@@ -51,6 +51,28 @@ def check_exchange(exchange: str) -> None:
         )
 
 
+def _overwrite(file: IO[bytes], data: bytes) -> None:
+    """Write in place, as 5.7 does, which locks the very file it writes.
+
+    Room is made first, by spaces that readers of JSON skip: neither a full disk nor the end of
+    the process leaves less than there was.
+    """
+    size = file.seek(0, os.SEEK_END)
+    try:
+        _write(file, b" " * (len(data) - size))
+    except OSError:
+        file.truncate(size)
+        raise
+    file.seek(0)
+    _write(file, data.ljust(size))
+    file.truncate(len(data))
+
+
+def _write(file: IO[bytes], data: bytes) -> None:
+    while data:
+        data = data[file.write(data) :]
+
+
 class FilesystemTopology(TopologyStore):
     """Bindings, exchange types and queue arguments in the control folder.
 
@@ -99,28 +121,34 @@ class FilesystemTopology(TopologyStore):
             if os.path.exists(self._table(exchange)):
                 self._change(exchange, remove)
 
+    def forget_queue(self, queue: str) -> None:
+        """Forget all bindings of a queue."""
+        with mapped(f"unbind queue {queue!r}"):
+            for file in os.listdir(self._control.path):
+                exchange, dot, ending = file.rpartition(".")
+                if dot and ending == "exchange":
+                    for routing_key, pattern, bound in self.bindings(exchange):
+                        if bound == queue:
+                            self.unbind(exchange, routing_key, pattern, queue)
+
     def _change(self, exchange: str, change: Callable[[list[Row]], list[Row] | None]) -> None:
         """Read, change and write a table, while nobody else does."""
-        with self._locked(self._table(exchange), "a+b", LOCK_EX) as file:
-            file.seek(0)
+        with self._locked(self._table(exchange), "r+b", LOCK_EX, os.O_CREAT) as file:
             rows = change(self._parse(file.read(), exchange))
             if rows is not None:
-                data = dumps(rows).encode()
-                # In place, as 5.7 does: it locks the very file it writes.
-                file.seek(0)
-                file.truncate()
-                file.write(data)
-                file.flush()
+                _overwrite(file, dumps(rows).encode())
 
     @staticmethod
     @contextmanager
-    def _locked(path: str, mode: str, flags: int) -> Iterator[IO[bytes]]:
-        with open(path, mode) as file:
+    def _locked(path: str, mode: str, flags: int, opening: int = 0) -> Iterator[IO[bytes]]:
+        def opener(path: str, usual: int) -> int:
+            return os.open(path, usual | opening, 0o666)
+
+        with open(path, mode, buffering=0, opener=opener) as file:
             lock(file, flags)
             try:
                 yield file
             finally:
-                file.flush()
                 unlock(file)
 
     def bindings(self, exchange: str) -> Sequence[Row]:

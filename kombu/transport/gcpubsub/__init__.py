@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from kombu.transport import base, virtual
+from kombu.transport import virtual
 from kombu.transport.clients import load_client
-from kombu.transport.features import Features
 from kombu.transport.options import shown_by
+from kombu.transport.virtual.drivers import DriverChannel
 from kombu.transport.virtual.store import Fanout, Put, Store
 from kombu.transport.virtual.topology import Topology
 
@@ -17,12 +15,11 @@ from kombu.transport.gcpubsub.clients import Clients
 from kombu.transport.gcpubsub.errors import ERRORS
 from kombu.transport.gcpubsub.options import PubSubOptions
 from kombu.transport.gcpubsub.store import PubSubStore
-from kombu.transport.gcpubsub.subscriptions import Subscriptions
 from kombu.transport.gcpubsub.topology import PubSubFanout, PubSubTopology
 
 
-@shown_by(PubSubOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
+@shown_by(PubSubOptions)
+class Channel(DriverChannel):
     """A channel of queues in Pub/Sub subscriptions."""
 
     supports_fanout = True
@@ -34,9 +31,6 @@ class Channel(virtual.Channel):
     default_retry_timeout_seconds = 300
     default_wait_time_seconds = 10
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-
 
 class Transport(virtual.Transport):
     """A project of Google Cloud as a broker.
@@ -47,20 +41,14 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     Options = PubSubOptions
+    options: PubSubOptions
     can_parse_url = True
     polling_interval = 0.1
-    default_port = None
     driver_type = "gcpubsub"
     driver_name = "pubsub_v1"
-    features: ClassVar[Features] = PubSubStore.features
+    features = PubSubStore.features
     errors = ERRORS
-    connection_errors = ERRORS.connection_errors
-    channel_errors = ERRORS.channel_errors
-    implements = base.Implements.of(features)
-
-    def __init__(self, client: Any, **kwargs: Any) -> None:
-        self._shared: PubSubTopology | None = None
-        super().__init__(client, **kwargs)
+    _shared: PubSubTopology
 
     @property
     def project(self) -> str:
@@ -79,24 +67,18 @@ class Transport(virtual.Transport):
 
     def create_topology(self) -> Topology:
         """Exchanges and bindings, shared as far as subscriptions can hold them."""
-        self._shared = PubSubTopology(self._subscriptions)
+        self._shared = PubSubTopology(lambda: self.connected_to(PubSubStore).subscriptions)
         return Topology(vhost=self._vhost(), shared=self._shared)
-
-    def _subscriptions(self) -> Subscriptions:
-        self._open_store()
-        assert isinstance(self.store, PubSubStore)
-        return self.store.subscriptions
 
     def create_store(self) -> Store:
         """Subscriptions of one project."""
-        assert isinstance(self.options, PubSubOptions)
         clients = Clients(self.project, self.options)
         clients.check(self.client.connect_timeout or 5)
         return PubSubStore(clients, self.options)
 
     def create_fanout(self, store: Store) -> Fanout:
         """Topics deliver to all their subscriptions."""
-        assert isinstance(store, PubSubStore) and self._shared is not None
+        assert isinstance(store, PubSubStore)
         return PubSubFanout(
             store.subscriptions,
             self._shared,

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import grpc
+from amqp.exceptions import RecoverableConnectionError
 from google.api_core import exceptions
 from google.api_core.gapic_v1.method import wrap_method as _wrap_method
 from google.api_core.gapic_v1.routing_header import to_grpc_metadata as _to_grpc_metadata
@@ -50,6 +51,7 @@ class Clients:
         self._publisher: PublisherClient | None = None
         self._subscriber: SubscriberClient | None = None
         self._monitoring: Any = None
+        self._closed = False
         self._limits: dict[str, Any] = {
             "retry": Retry(timeout=options.retry_timeout_seconds),
             "timeout": options.request_timeout,
@@ -71,9 +73,15 @@ class Clients:
     def _channel() -> grpc.Channel:
         return grpc.insecure_channel(os.environ[EMULATOR])
 
+    def _require_open(self) -> None:
+        """What is late must not open channels that nobody closes any more."""
+        if self._closed:
+            raise RecoverableConnectionError("the connection to Pub/Sub is closed")
+
     @property
     def publisher(self) -> PublisherClient:
         with self._lock:
+            self._require_open()
             if self._publisher is None:
                 with ERRORS.mapped("make a Pub/Sub client"):
                     self._publisher = (
@@ -86,6 +94,7 @@ class Clients:
     @property
     def subscriber(self) -> SubscriberClient:
         with self._lock:
+            self._require_open()
             if self._subscriber is None:
                 with ERRORS.mapped("make a Pub/Sub client"):
                     self._subscriber = (
@@ -97,6 +106,7 @@ class Clients:
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             clients = (self._publisher, self._subscriber, self._monitoring)
             self._publisher = self._subscriber = self._monitoring = None
         for client in clients:
@@ -171,7 +181,7 @@ class Clients:
         with ERRORS.mapped(f"look up subscription {name!r}"):
             try:
                 found = self.subscriber.get_subscription(
-                    request={"subscription": self.subscription(name)}, **self._limits
+                    request={"subscription": self.subscription(name)}, **self._once
                 )
             except exceptions.NotFound:
                 return None
@@ -277,6 +287,7 @@ class Clients:
         }
         with ERRORS.mapped(f"size of subscription {name!r}"):
             with self._lock:
+                self._require_open()
                 if self._monitoring is None:
                     self._monitoring = monitoring_v3.MetricServiceClient()
             for series in self._monitoring.list_time_series(request=request, **self._once):

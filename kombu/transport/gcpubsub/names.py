@@ -19,6 +19,7 @@ ROUTING_KEY = "routing_key"
 #: Attribute no message has; filters on it note bindings.
 BINDING = "kombu_binding"
 LONGEST_FILTER = 256
+_BINDING_OF = "-binding-"
 
 _KEY = re.compile(rf'attributes\.{ROUTING_KEY}\s*=\s*("(?:[^"\\]|\\.)*")')
 _BINDING = re.compile(rf'attributes\.{BINDING}\s*=\s*("(?:[^"\\]|\\.)*")')
@@ -61,7 +62,12 @@ class Binding(NamedTuple):
 
     def id(self, subscription: str, exchange: str) -> str:
         digest = sha256(json.dumps([exchange, *self]).encode()).hexdigest()[:16]
-        return f"{subscription}-binding-{digest}"
+        return f"{subscription}{_BINDING_OF}{digest}"
+
+    @staticmethod
+    def owner(id: str) -> str:
+        """The queue's own subscription."""
+        return id.rpartition(_BINDING_OF)[0]
 
     def filter(self) -> str:
         """A filter that no message passes."""

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from amqp.exceptions import NotFound
+from amqp.exceptions import ChannelError, NotFound
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.gcpubsub.clients import Clients
 from kombu.transport.gcpubsub.options import LONGEST_DEADLINE, PubSubOptions
 from kombu.transport.gcpubsub.subscriptions import Subscription, Subscriptions
-from kombu.transport.polling import LongPolls, LongPollStore
-from kombu.transport.virtual.envelope import READY_AT, parse
+from kombu.transport.polling import LongPollStore, unsettled
+from kombu.transport.virtual.envelope import noting, parse, ready_in
 from kombu.transport.virtual.steps import PrioritySteps
-from kombu.transport.virtual.store import Claim, Envelope, PartialPutError, Put, QueueSpec
+from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
+from kombu.transport.windows import windows
 from kombu.utils.json import dumps
 from kombu.utils.loggers import get_logger
 
@@ -28,6 +27,8 @@ logger = get_logger(__name__)
 
 #: What one publish call may hold.
 MOST_MESSAGES, MOST_BYTES = 1000, 9_000_000
+#: Of how many messages that were given back it is known how often.
+MOST_RETURNED = 10_000
 #: What one pull may bring.
 LARGEST_PULL = 1000
 
@@ -61,27 +62,17 @@ class PubSubStore(LongPollStore):
         ordered=False,
         event_loop=True,
         unicode_names=False,
-        native=frozenset({"priority", "delay", "leases"}),
     )
 
     def __init__(self, clients: Clients, options: PubSubOptions) -> None:
         self.clients = clients
         self.options = options
         self.subscriptions = Subscriptions(clients)
-        self.steps = PrioritySteps()
         self.lease = options.lease_seconds
         self.claim_window = max(min(options.bulk_max_messages, LARGEST_PULL), 1)
-        self.polls = LongPolls(
-            self._receive,
-            options.wait_time_seconds,
-            self.lease / 3,
-            self.claim_window,
-            self._return_late,
-        )
-        self._limit = self.claim_window
         #: Messages this store gave back: how often.
         self._returned: dict[str, int] = {}
-        self._pid = os.getpid()
+        super().__init__(options.wait_time_seconds, self.lease / 3, PrioritySteps())
 
     # ---- queues
 
@@ -113,14 +104,13 @@ class PubSubStore(LongPollStore):
             return self.clients.backlog(found.id)
         seen: list[str] = []
         ready = 0
-        now = time.time()
         with suppress(NotFound):
             while pulled := self.clients.pull(found.id, LARGEST_PULL, 0):
                 seen += [each.ack_id for each in pulled]
                 for each in pulled:
                     message = parse(each.message.data)
-                    due = 0 if message is None else ready_at(message)
-                    ready += self.subscriptions.takes(found, each.message) and due <= now
+                    is_due = message is None or not ready_in(message)
+                    ready += self.subscriptions.takes(found, each.message) and is_due
             self.clients.hold(found.id, seen, 0)
         return ready + self.polls.waiting(source)
 
@@ -148,7 +138,7 @@ class PubSubStore(LongPollStore):
             by_topic[target.topic].append((index, self._record(target, put)))
         failed: dict[int, BaseException] = {}
         for topic, records in by_topic.items():
-            for window in windows(records):
+            for window in windows(records, data_size, MOST_MESSAGES, MOST_BYTES):
                 try:
                     self.clients.publish(topic, [record for _, record in window])
                 except Exception as exc:
@@ -163,11 +153,8 @@ class PubSubStore(LongPollStore):
 
     @staticmethod
     def _record(target: Subscription, put: Put) -> dict[str, Any]:
-        message = put.message
-        if put.ready_at is not None:
-            properties = {**message["properties"], READY_AT: put.ready_at}
-            message = {**message, "properties": properties}
-        return {"data": dumps(message).encode(), "attributes": target.attributes}
+        data = dumps(noting(put.message, put.ready_at)).encode()
+        return {"data": data, "attributes": target.attributes}
 
     # ---- receiving
 
@@ -198,10 +185,12 @@ class PubSubStore(LongPollStore):
         receipt = Receipt(found.id, raw.ack_id, raw.message.message_id)
         message = parse(raw.message.data)
         if message is None:
-            self._quarantine(source, raw, receipt)
+            try:
+                self._quarantine(source, raw, receipt)
+            except ChannelError as exc:  # it comes again after its deadline
+                logger.error("queue %r: what is no message stays there: %s", source, exc)
             return None
-        wait = ready_at(message) - time.time()
-        if wait > 0:
+        if wait := ready_in(message):
             self._hold([receipt], min(wait, LONGEST_DEADLINE))
             return None
         properties = message["properties"]
@@ -241,8 +230,11 @@ class PubSubStore(LongPollStore):
         for receipt in done:
             receipt.settled = True
             self._returned.pop(receipt.message_id, None)
-        for receipt in back:
-            self._returned[receipt.message_id] = self._returned.get(receipt.message_id, 0) + 1
+        for receipt in back:  # the last to be forgotten
+            times = self._returned.pop(receipt.message_id, 0)
+            self._returned[receipt.message_id] = times + 1
+        while len(self._returned) > MOST_RETURNED:  # others acknowledged them, or will
+            del self._returned[next(iter(self._returned))]
         self._hold(back, 0)
         for receipt in back:
             receipt.settled = True
@@ -255,26 +247,8 @@ class PubSubStore(LongPollStore):
             with suppress(NotFound):
                 self.clients.hold(subscription, [each.ack_id for each in group], math.ceil(seconds))
 
-    # ---- life
-
-    def close(self) -> None:
-        self.polls.close()
-        if os.getpid() != self._pid:
-            return
-        unclaimed = self.polls.take_all()
-        if unclaimed:
-            self.settle(releases=unclaimed)
+    def _close(self) -> None:
         self.clients.close()
-
-
-def ready_at(message: Envelope) -> float:
-    """Unix time before which a message must not be delivered; 0: at once."""
-    at = message["properties"].get(READY_AT)
-    return float(at) if isinstance(at, int | float) else 0.0
-
-
-def unsettled(claims: Iterable[Claim]) -> list[Receipt]:
-    return [claim.receipt for claim in claims if not claim.receipt.settled]
 
 
 def grouped(receipts: Iterable[Receipt]) -> dict[str, list[Receipt]]:
@@ -285,18 +259,5 @@ def grouped(receipts: Iterable[Receipt]) -> dict[str, list[Receipt]]:
     return groups
 
 
-def windows(
-    records: list[tuple[int, dict[str, Any]]],
-) -> Iterable[list[tuple[int, dict[str, Any]]]]:
-    """Cut into calls that Pub/Sub accepts, by number and by bytes."""
-    window: list[tuple[int, dict[str, Any]]] = []
-    size = 0
-    for record in records:
-        more = len(record[1]["data"])
-        if window and (len(window) == MOST_MESSAGES or size + more > MOST_BYTES):
-            yield window
-            window, size = [], 0
-        window.append(record)
-        size += more
-    if window:
-        yield window
+def data_size(record: tuple[int, dict[str, Any]]) -> int:
+    return len(record[1]["data"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,10 @@ from kombu.transport.gcpubsub.names import (
     queue_filter,
     subscription_id,
 )
+
+#: Seconds for which a subscription is taken to be as it was found: what is published to its
+#: topic when it is gone reaches nobody, and Pub/Sub does not say so.
+REMEMBERED = 60.0
 
 
 class Subscription(NamedTuple):
@@ -52,7 +57,7 @@ class Subscriptions:
     def __init__(self, clients: Clients) -> None:
         self.clients = clients
         self._lock = threading.RLock()
-        self._known: dict[str, Subscription] = {}
+        self._known: dict[str, tuple[float, Subscription]] = {}
         #: Declared, and not made yet: a binding may say where.
         self._declared: set[str] = set()
         self._names: dict[str, str] = {}
@@ -70,7 +75,7 @@ class Subscriptions:
 
     def declare(self, queue: str) -> None:
         """The queue shall be; its subscription is made when a binding or a message comes."""
-        if queue not in self._known:
+        if self._remembered(queue) is None:
             self._declared.add(queue)
             self.id(queue)
 
@@ -80,15 +85,25 @@ class Subscriptions:
     def find(self, queue: str) -> Subscription | None:
         """As it is in Pub/Sub; ``None``: there is none."""
         with self._lock:
-            known = self._known.get(queue)
+            known = self._remembered(queue)
             if known is None:
                 id = self.id(queue)
                 found = self.clients.find(id)
                 if found is None:
+                    self._known.pop(queue, None)
                     return None
                 topic, filter = found
-                known = self._known[queue] = Subscription(id, topic, key_of(filter))
+                known = self._remember(queue, Subscription(id, topic, key_of(filter)))
             return known
+
+    def _remembered(self, queue: str) -> Subscription | None:
+        """As it was a moment ago: another client may have deleted it, or Pub/Sub after a day."""
+        at, known = self._known.get(queue, (0.0, None))
+        return known if known is not None and time.monotonic() - at < REMEMBERED else None
+
+    def _remember(self, queue: str, subscription: Subscription) -> Subscription:
+        self._known[queue] = (time.monotonic(), subscription)
+        return subscription
 
     def live(self, queue: str) -> Subscription | None:
         """The subscription; made now if it was only declared."""
@@ -113,7 +128,7 @@ class Subscriptions:
                     exchange, key, filter = id, None, queue_filter(id, None)
                 self.clients.make_topic(exchange)
                 self.clients.subscribe(id, exchange, filter)
-                found = self._known[queue] = Subscription(id, exchange, key)
+                found = self._remember(queue, Subscription(id, exchange, key))
             self._declared.discard(queue)
             return found
 

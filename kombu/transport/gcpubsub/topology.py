@@ -9,7 +9,7 @@ from amqp.exceptions import NotFound
 
 from kombu.transport.gcpubsub.clients import Clients
 from kombu.transport.gcpubsub.names import LONGEST_FILTER, Binding, key_of
-from kombu.transport.gcpubsub.subscriptions import Subscriptions
+from kombu.transport.gcpubsub.subscriptions import REMEMBERED, Subscriptions
 from kombu.transport.virtual.store import Envelope, Fanout, TopologyStore
 from kombu.utils.json import dumps
 from kombu.utils.loggers import get_logger
@@ -18,7 +18,7 @@ logger = get_logger(__name__)
 
 #: Label of an exchange's topic: the exchange's type.
 TYPE = "kombu-type"
-#: Seconds for which an exchange's type counts as known.
+#: Seconds for which an exchange's type, and what messages find no queue by, count as known.
 FRESH = 5.0
 
 Row = tuple[str, str, str]
@@ -35,7 +35,11 @@ class PubSubTopology(TopologyStore):
 
     def __init__(self, connect: Callable[[], Subscriptions]) -> None:
         self._connect = connect
-        self._filters: dict[str, str] = {}
+        #: Of each exchange's subscriptions, by name.
+        self._filters: dict[str, dict[str, str]] = {}
+        self._refreshed = float("-inf")
+        #: When the queues of notes were seen to be there.
+        self._seen: dict[str, float] = {}
         self._types: dict[str, tuple[float, str | None]] = {}
         self._rows: dict[str, list[Row]] = {}
         self._void: set[tuple[str, str]] = set()
@@ -80,11 +84,10 @@ class PubSubTopology(TopologyStore):
             return ()
         subscriptions = self._connect()
         rows: list[Row] = []
-        for name in self._clients.subscriptions(exchange):
-            filter = self._filter(name)
-            if filter is None:
-                continue
+        for name, filter in self._found(exchange).items():
             noted = Binding.read(filter)
+            if noted is not None and self._is_left_over(name):
+                continue
             queue = subscriptions.queue(name) if noted is None else noted.queue
             if noted is not None:
                 rows.append((noted.routing_key, "", queue))
@@ -99,14 +102,36 @@ class PubSubTopology(TopologyStore):
         self._rows[exchange] = rows
         return rows
 
-    def _filter(self, name: str) -> str | None:
-        """A subscription's filter, which never changes."""
-        if name not in self._filters:
-            found = self._clients.find(name)
-            if found is None:
-                return None
-            self._filters[name] = found[1]
-        return self._filters[name]
+    def _found(self, exchange: str) -> dict[str, str]:
+        """The filters of an exchange's subscriptions, by name; a subscription's never changes."""
+        before, found = self._filters.get(exchange, {}), {}
+        for name in self._clients.subscriptions(exchange):
+            if name in before:
+                found[name] = before[name]
+            elif (looked_up := self._clients.find(name)) is not None:
+                found[name] = looked_up[1]
+        self._filters[exchange] = found
+        return found
+
+    def _is_left_over(self, name: str) -> bool:
+        """Whether a note's queue is gone, deleted by Pub/Sub itself; the note goes, then, too."""
+        owner, now = Binding.owner(name), time.monotonic()
+        if now - self._seen.get(owner, float("-inf")) < REMEMBERED:
+            return False
+        if self._clients.find(owner) is not None:
+            self._seen[owner] = now
+            return False
+        self._seen.pop(owner, None)
+        self._clients.unsubscribe(name)
+        return True
+
+    def refresh(self) -> bool:
+        # A subscription that was made anew under its name may have another filter.
+        if time.monotonic() - self._refreshed < FRESH:
+            return False
+        self._refreshed = time.monotonic()
+        self._filters.clear()
+        return True
 
     def exchange_type(self, exchange: str) -> str | None:
         if not exchange:
@@ -128,9 +153,10 @@ class PubSubTopology(TopologyStore):
         for _, _, queue in self.bindings(exchange):
             self._leave(subscriptions, exchange, queue)
         self._types[exchange] = (float("inf"), None)  # until it is declared again
-        for name in self._clients.subscriptions(exchange):
-            if Binding.read(self._filter(name) or "") is not None:
+        for name, filter in self._found(exchange).items():
+            if Binding.read(filter) is not None:
                 self._clients.unsubscribe(name)
+        del self._filters[exchange]
         if self._clients.subscriptions(exchange):
             self._clients.unlabel_topic(exchange)  # queues go on to be on it
         else:

@@ -10,6 +10,8 @@ import h11
 from kombu.transport.http import Reply, Server
 
 _CHUNK = 65536
+#: Seconds of silence, seconds between probes, how many of them are not answered.
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 
 class LongPoll:
@@ -72,6 +74,9 @@ class LongPoll:
         try:
             # A watch may be silent for hours: this is how a dead link is noticed.
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in _KEEPALIVE.items():
+                if hasattr(socket, name):  # else after two hours, or what the system says
+                    plain.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket = (
                 plain

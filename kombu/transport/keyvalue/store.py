@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from kombu.transport.features import SHARED_STORE, Features
-from kombu.transport.http import Server
+from kombu.transport.http import Server, ServerError
 from kombu.transport.keyvalue.backlog import LISTING_SHARE, Backlog, Waiting, with_priority
 from kombu.transport.keyvalue.claims import Claims, Held, Holding
 from kombu.transport.keyvalue.errors import ERRORS
 from kombu.transport.keyvalue.layout import (
+    BINDINGS,
     CLAIMS,
     DELAYED,
     LIVE,
@@ -30,14 +31,17 @@ from kombu.transport.keyvalue.port import KeyValue, Stored
 from kombu.transport.keyvalue.watching import Watches
 from kombu.transport.sweeping import Sweep
 from kombu.transport.virtual.envelope import parse
-from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
-from kombu.transport.waking import Waker
-from kombu.utils.json import dumps
+from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
+from kombu.transport.waking import Waker, WakerStore
+from kombu.transport.windows import windows
+from kombu.utils.json import dumps, loads
 
 logger = logging.getLogger(__name__)
 
 #: Seconds after which a queue is tried again that a published peer is reading.
 _WHILE_READ = 0.05
+#: Seconds for which a purge waits for peers that do.
+_PATIENCE = 5.0
 
 #: Parts of a stored message that are this store's own.
 _OURS = frozenset({"deliveries", "priority"})
@@ -47,7 +51,7 @@ class MessageTooLarge(ValueError):
     """A message does not fit into a key."""
 
 
-class KeyValueStore(Store):
+class KeyValueStore(WakerStore):
     """Messages as keys; claimed by a record under an owner that lives as long as its lease.
 
     Arguments:
@@ -61,7 +65,6 @@ class KeyValueStore(Store):
         SHARED_STORE,
         max_length_bytes=False,
         event_loop=True,
-        native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = 50
 
@@ -100,9 +103,18 @@ class KeyValueStore(Store):
             for folder, stored in self._delayed():
                 if DelayedName.parse(stored.name).queue == queue:
                     self.keys.delete(f"{folder}/{stored.name}")
+            self._unbind(queue)
         with self._claiming:
             self._backlogs.pop(queue, None)
         return count
+
+    def _unbind(self, queue: str) -> None:
+        """Drop a queue's bindings, made by whomever."""
+        for exchange in self.keys.folders(BINDINGS).names:
+            folder = f"{BINDINGS}/{exchange}"
+            for stored in self.keys.list(folder).stored:
+                if loads(stored.value)[2] == queue:
+                    self.keys.delete(f"{folder}/{stored.name}")
 
     def exists(self, queue: str) -> bool:
         with ERRORS.mapped(f"look up queue {queue!r}"):
@@ -113,9 +125,20 @@ class KeyValueStore(Store):
             return len(self.keys.list(self.keys.queue_folder(queue)).stored)
 
     def purge(self, queue: str) -> int:
+        folder = self.keys.queue_folder(queue)
+        deadline = time.monotonic() + _PATIENCE
         with ERRORS.mapped(f"purge queue {queue!r}"):
-            found = self.keys.list(self.keys.queue_folder(queue)).stored
-            return sum(self.keys.take(queue, found) or [])
+            left = self.keys.list(folder).stored
+            names = {stored.name for stored in left}
+            count = 0
+            while left:
+                count += sum(self.keys.take(queue, left) or [])
+                left = [stored for stored in self.keys.list(folder).stored if stored.name in names]
+                if left and time.monotonic() >= deadline:
+                    raise ServerError(f"{len(left)} message(s) are left: a published peer reads it")
+                if left:
+                    time.sleep(_WHILE_READ)
+            return count
 
     # ---- messages
 
@@ -199,7 +222,8 @@ class KeyValueStore(Store):
             while len(claims) < limit:
                 wanted = limit - len(claims)
                 found = self._backlog(queue).take(wanted)
-                for batch in self._batches(found):
+                # As many at a time as fit into one record.
+                for batch in windows(found, value_size, float("inf"), self.keys.longest_record):
                     claims += self._claim(queue, batch)
                 if len(found) < wanted:
                     break
@@ -209,20 +233,6 @@ class KeyValueStore(Store):
         if backlog is None:
             backlog = self._backlogs[queue] = Backlog(self.keys, queue, self._set_aside)
         return backlog
-
-    def _batches(self, found: list[Waiting]) -> Iterable[list[Waiting]]:
-        """As many at a time as fit into one record."""
-        batch: list[Waiting] = []
-        size = 0
-        for waiting in found:
-            length = len(waiting.stored.value)
-            if batch and size + length > self.keys.longest_record:
-                yield batch
-                batch, size = [], 0
-            batch.append(waiting)
-            size += length
-        if batch:
-            yield batch
 
     def _claim(self, queue: str, batch: list[Waiting]) -> list[Claim]:
         held = [Held(w.stored.name, w.stored.order, w.message) for w in batch]
@@ -355,22 +365,7 @@ class KeyValueStore(Store):
                 self.claims.give_back(holding, list(holding.held.values()))
             self.claims.drop(holding, list(holding.held))
 
-    # ---- waking
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.waker.wait(queues, timeout)
-
-    def interrupt(self) -> None:
-        self.waker.interrupt()
-
-    def filenos(self) -> Sequence[int]:
-        return self.waker.filenos()
-
-    def arm(self, queues: Sequence[str]) -> None:
-        self.waker.arm(queues)
-
-    def on_readable(self, fileno: int) -> bool:
-        return self.waker.on_readable()
+    # ---- life
 
     def close(self) -> None:
         if os.getpid() != self._pid:
@@ -381,3 +376,7 @@ class KeyValueStore(Store):
                 self.owner.close()
         finally:
             self.keys.close()
+
+
+def value_size(waiting: Waiting) -> int:
+    return len(waiting.stored.value)

@@ -7,10 +7,9 @@ name it. :func:`reset` empties them, for tests.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-from kombu.transport import base, virtual
-from kombu.transport.features import Features
+from kombu.transport import virtual
 from kombu.transport.memory.broker import MemoryBroker, registry
 from kombu.transport.memory.store import MemoryStore
 from kombu.transport.virtual.store import Envelope, Store
@@ -100,12 +99,10 @@ class Transport(virtual.Transport):
     Channel = Channel
     driver_type = "memory"
     driver_name = "memory"
-    features: ClassVar[Features] = MemoryStore.features
+    features = MemoryStore.features
 
     #: What 5.7 kept here for all brokers: the state of the default one.
     global_state: virtual.BrokerState = registry.broker("/").topology.state
-
-    implements = base.Implements.of(features)
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
         self.broker = registry.broker(getattr(client, "virtual_host", None))

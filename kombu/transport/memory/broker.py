@@ -6,13 +6,16 @@ import heapq
 import itertools
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from kombu.transport.virtual.envelope import EXPIRES_AT
-from kombu.transport.virtual.policy import QueuePolicy
+from kombu.transport.virtual.policy import QueuePolicy, size_of
 from kombu.transport.virtual.store import Claim, Envelope, QueueSpec
 from kombu.transport.virtual.topology import Topology
+
+#: So many messages that are gone may stay where they stood before any is looked for.
+_COMPACT_FROM = 64
 
 
 class Item(Claim):
@@ -60,24 +63,28 @@ class MemoryQueue:
     """Ready messages by priority and age, and those that are held back."""
 
     __slots__ = (
+        "_gone",
         "_levels",
         "_present",
         "bounded",
         "bytes",
         "count",
+        "declared",
         "delayed",
         "name",
-        "policy",
         "waiters",
     )
 
-    def __init__(self, spec: QueueSpec) -> None:
-        self.name = spec.name
-        self.policy = QueuePolicy.of(spec.arguments)
+    def __init__(self, name: str) -> None:
+        self.name = name
+        #: Whether somebody declared it; publishing to it may have made it before.
+        self.declared = False
         #: Its policy, if that sets a maximum length.
-        self.bounded = self.policy if self.policy is not None and self.policy.bounded else None
+        self.bounded: QueuePolicy | None = None
         self.count = 0
         self.bytes = 0
+        #: How many of those on the levels are gone.
+        self._gone = 0
         #: Events of those who wait for messages of this queue.
         self.waiters: set[threading.Event] = set()
         #: Priority -> messages by age; ``_present`` has a bit for each that may have some.
@@ -85,6 +92,18 @@ class MemoryQueue:
         self._present = 0
         #: What is held back, a heap: (until when, age, message).
         self.delayed: list[tuple[float, int, Item]] = []
+
+    def declare(self, spec: QueueSpec) -> None:
+        """Be what the first declaration says, also for messages that came before it."""
+        if self.declared:
+            return
+        self.declared = True
+        policy = QueuePolicy.of(spec.arguments)
+        if policy is not None and policy.bounded:
+            self.bounded = policy
+            for item in self._items():
+                item.size = size_of(item.message)
+                self.bytes += item.size
 
     def add(self, item: Item) -> None:
         """Make a message ready, and wake who waits for it."""
@@ -95,8 +114,9 @@ class MemoryQueue:
         if not level or level[-1].number < number:
             level.append(item)
         else:
-            # One that returns takes its old place, which is near the head.
-            place = next(at for at, other in enumerate(level) if other.number > number)
+            # One that returns takes its old place, which is near the head (and where it may
+            # have been left as gone itself).
+            place = next(at for at, other in enumerate(level) if other.number >= number)
             level.insert(place, item)
         self._present |= 1 << priority
         self.count += 1
@@ -122,6 +142,7 @@ class MemoryQueue:
                     self.count -= 1
                     self.bytes -= item.size
                     return item
+                self._gone -= 1
             self._present &= ~(1 << priority)
         return None
 
@@ -130,6 +151,13 @@ class MemoryQueue:
         item.gone = True
         self.count -= 1
         self.bytes -= item.size
+        self._gone += 1
+        if self._gone > self.count + _COMPACT_FROM:
+            self._levels = {
+                priority: deque(item for item in level if not item.gone)
+                for priority, level in self._levels.items()
+            }
+            self._gone = 0
 
     def drop(self) -> int:
         """Drop the ready messages; how many there were."""
@@ -137,7 +165,7 @@ class MemoryQueue:
         for item in self._items():
             item.gone = True
         self._levels.clear()
-        self._present = self.count = self.bytes = 0
+        self._present = self._gone = self.count = self.bytes = 0
         return count
 
     def over(self, policy: QueuePolicy, extra: int = 0, size: int = 0) -> bool:
@@ -182,11 +210,15 @@ class MemoryBroker:
         self.topology = Topology(vhost=name)
         self.due: list[tuple[float, int, Item]] = []
         self._entries = itertools.count()
+        self._compact_at = _COMPACT_FROM
         self.discards: list[tuple[Literal["expired", "maxlen"], Item]] = []
+        #: Events of those who wait for a queue that is not there.
+        self._expectant: set[threading.Event] = set()
 
     def clear(self) -> None:
         with self.lock:
-            self.queues.clear()
+            for name in list(self.queues):
+                self.delete(name)
             self.due.clear()
             self.discards.clear()
         self.topology.clear()
@@ -195,14 +227,48 @@ class MemoryBroker:
         """The queue, made when it is not there; call with the lock held."""
         queue = self.queues.get(name)
         if queue is None:
-            queue = self.queues[name] = MemoryQueue(QueueSpec(name))
+            queue = self.queues[name] = MemoryQueue(name)
+            for waiter in self._expectant:
+                waiter.set()
         return queue
+
+    def delete(self, name: str) -> int:
+        """Delete a queue; how many ready messages it had. Call with the lock held."""
+        queue = self.queues.pop(name, None)
+        if queue is None:
+            return 0
+        for waiter in queue.waiters:  # from now on they wait for its successor
+            waiter.set()
+        return queue.drop()
+
+    def listen(self, waiter: threading.Event, names: Sequence[str]) -> list[MemoryQueue]:
+        """Have an event set by what comes into these queues, which need not be there yet.
+
+        Call with the lock held, and again after the event was set.
+
+        Returns:
+            those that are there.
+        """
+        found = [self.queues[name] for name in names if name in self.queues]
+        for queue in found:
+            queue.waiters.add(waiter)
+        if len(found) < len(names):
+            self._expectant.add(waiter)
+        return found
+
+    def forget(self, waiter: threading.Event, names: Sequence[str]) -> None:
+        """Undo :meth:`listen`; call with the lock held."""
+        self._expectant.discard(waiter)
+        for name in names:
+            if name in self.queues:
+                self.queues[name].waiters.discard(waiter)
 
     def expire(self, now: float) -> None:
         """Set aside what is past its time; call with the lock held."""
         while self.due and self.due[0][0] <= now:
             item = heapq.heappop(self.due)[2]
             if not item.gone:
+                item.home.mature(now)  # what was held back until now counts as ready first
                 item.home.remove(item)
                 self.discards.append(("expired", item))
 
@@ -219,11 +285,18 @@ class MemoryBroker:
         with self.topology.lock:
             for record in self.topology.queues.values():
                 record.last_used -= seconds
+            self.topology.outlives_at = 0.0
 
     def expires(self, item: Item) -> None:
         """Look after a message's time; call with the lock held."""
-        if item.expires_at is not None:
-            heapq.heappush(self.due, (item.expires_at, next(self._entries), item))
+        if item.expires_at is None:
+            return
+        if len(self.due) >= self._compact_at:
+            # What was delivered before its time is not to stay until then.
+            self.due = [entry for entry in self.due if not entry[2].gone]
+            heapq.heapify(self.due)
+            self._compact_at = max(2 * len(self.due), _COMPACT_FROM)
+        heapq.heappush(self.due, (item.expires_at, next(self._entries), item))
 
 
 class Registry:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from amqp.exceptions import RecoverableConnectionError
 
 from kombu.transport.features import Features
-from kombu.transport.memory.broker import Item, MemoryBroker, MemoryQueue
+from kombu.transport.memory.broker import Item, MemoryBroker
 from kombu.transport.virtual.policy import size_of
 from kombu.transport.virtual.store import (
     Claim,
@@ -67,15 +67,12 @@ class MemoryStore(Store):
     def declare(self, queue: QueueSpec) -> None:
         broker = self._open()
         with broker.lock:
-            known = broker.queues.get(queue.name)
-            if known is None:
-                broker.queues[queue.name] = MemoryQueue(queue)
+            broker.queue(queue.name).declare(queue)
 
     def delete(self, queue: str) -> int:
         broker = self._open()
         with broker.lock:
-            gone = broker.queues.pop(queue, None)
-            return 0 if gone is None else gone.drop()
+            return broker.delete(queue)
 
     def exists(self, queue: str) -> bool:
         return queue in self._open().queues
@@ -211,10 +208,6 @@ class MemoryStore(Store):
         broker = self._open()
         deadline = None if timeout is None else time.monotonic() + timeout
         wake = self._wake
-        with broker.lock:
-            found = [broker.queue(name) for name in queues]
-            for queue in found:
-                queue.waiters.add(wake)
         try:
             while True:
                 if self._interrupted:
@@ -225,6 +218,7 @@ class MemoryStore(Store):
                 now = time.time()
                 with broker.lock:
                     wake.clear()
+                    found = broker.listen(wake, queues)
                     broker.expire(now)
                     next_due = broker.due[0][0] if broker.due else None
                     for queue in found:
@@ -243,8 +237,7 @@ class MemoryStore(Store):
                     wake.wait(pause)
         finally:
             with broker.lock:
-                for queue in found:
-                    queue.waiters.discard(wake)
+                broker.forget(wake, queues)
 
     def interrupt(self) -> None:
         self._interrupted = True

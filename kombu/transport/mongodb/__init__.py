@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from kombu.transport import base, virtual
+from kombu.transport import virtual
 from kombu.transport.clients import load_client
-from kombu.transport.features import Features
 from kombu.transport.options import shown_by
-from kombu.transport.virtual.store import Fanout, Store, TopologyStore
+from kombu.transport.virtual.drivers import DriverChannel
+from kombu.transport.virtual.store import Fanout, Store
 from kombu.transport.virtual.topology import Topology
 
 pymongo = load_client("pymongo", "mongodb", "mongodb")
@@ -22,15 +20,12 @@ from kombu.transport.mongodb.topology import MongoTopology
 from kombu.transport.mongodb.urls import client_settings, masked
 
 
-@shown_by(MongoOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
+@shown_by(MongoOptions)
+class Channel(DriverChannel):
     """A channel of a broker in a MongoDB database."""
 
     supports_fanout = True
     calc_queue_size: bool = True
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
 
     def _size(self, queue: str) -> int:
         return super()._size(queue) if self.calc_queue_size else 0
@@ -45,40 +40,25 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     Options = MongoOptions
+    options: MongoOptions
     can_parse_url = True
-    polling_interval = 1
     default_port = 27017
     driver_type = "mongodb"
     driver_name = "pymongo"
-    features: ClassVar[Features] = MongoStore.features
+    features = MongoStore.features
     errors = ERRORS
-    implements = base.Implements.of(features)
-
-    def __init__(self, client: Any, **kwargs: Any) -> None:
-        self._database: BrokerDatabase | None = None
-        super().__init__(client, **kwargs)
-
-    @property
-    def database(self) -> BrokerDatabase:
-        """The database, connected to when first asked for."""
-        if self._database is None:
-            assert isinstance(self.options, MongoOptions)
-            uri, name, settings = client_settings(self.client, self.options)
-            with ERRORS.mapped("connect to MongoDB"):
-                self._database = BrokerDatabase(
-                    pymongo.MongoClient(uri, **settings), name, self.options
-                )
-                self._database.prepare()
-        return self._database
 
     def create_store(self) -> Store:
         """Messages of the database."""
-        self._database = None
-        return MongoStore(self.database, lambda: self.polling_interval or 1.0)
+        uri, name, settings = client_settings(self.client, self.options)
+        with ERRORS.mapped("connect to MongoDB"):
+            database = BrokerDatabase(pymongo.MongoClient(uri, **settings), name, self.options)
+            database.prepare()
+        return MongoStore(database, self.longest_pause)
 
     def create_topology(self) -> Topology:
         """Exchanges and bindings, shared with all clients of the database."""
-        shared: TopologyStore = MongoTopology(lambda: self.database)
+        shared = MongoTopology(lambda: self.connected_to(MongoStore).broker)
         return Topology(vhost=self._vhost(), shared=shared)
 
     def create_fanout(self, store: Store) -> Fanout:

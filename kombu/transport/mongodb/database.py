@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property
 from typing import Any, TypeVar
 
 import pymongo
 from bson.codec_options import CodecOptions
-from pymongo import ASCENDING, MongoClient
+from pymongo import ASCENDING, MongoClient, ReadPreference
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import (
@@ -22,6 +20,7 @@ from pymongo.errors import (
 )
 
 from kombu.transport.mongodb.options import MongoOptions
+from kombu.transport.serverclock import ServerClock
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +37,7 @@ DELIVERY_ORDER = [("queue", ASCENDING), ("priority", ASCENDING), ("_id", ASCENDI
 #: Seconds.
 LONGEST_AWAIT = 10.0
 CLOSING_LIMIT = 1.0
+CLOCK_GOOD_FOR = 300.0
 
 
 class BrokerDatabase:
@@ -51,12 +51,18 @@ class BrokerDatabase:
     def __init__(self, client: MongoClient[Document], name: str, options: MongoOptions) -> None:
         self.client = client
         self.options = options
-        self.database: Database[Document] = client.get_database(name, CodecOptions(tz_aware=True))
+        self.database: Database[Document] = client.get_database(
+            # What a secondary says is what was: candidates of a claim may be taken already.
+            name,
+            CodecOptions(tz_aware=True),
+            ReadPreference.PRIMARY,
+        )
         self.messages: Collection[Document] = self.database[options.messages_collection]
         self.routing: Collection[Document] = self.database[options.routing_collection]
         self.queues: Collection[Document] = self.database[options.queues_collection]
         self.exchanges: Collection[Document] = self.database[options.exchanges_collection]
         self.broadcast: Collection[Document] = self.database[options.broadcast_collection]
+        self._clock = ServerClock()
 
     def prepare(self) -> None:
         """Create the capped collection and the indexes; cheap when they are there."""
@@ -105,16 +111,14 @@ class BrokerDatabase:
         """How long the server may take to say that there is nothing new; idle costs that often."""
         return int(min(LONGEST_AWAIT, self.options.socket_timeout / 2) * 1000)
 
-    @cached_property
-    def clock_offset(self) -> float:
-        """Seconds the server's clock is ahead of ours: leases are counted by the server's."""
-        before = time.time()
-        told = self.client.admin.command("hello")["localTime"]
-        return float(told.timestamp() - (before + time.time()) / 2)
+    def _tell_time(self) -> float:
+        return float(self.client.admin.command("hello")["localTime"].timestamp())
 
     def now(self) -> float:
-        """Unix time in seconds by the server's clock."""
-        return time.time() + self.clock_offset
+        """Unix time in seconds by the server's clock, which leases are counted by."""
+        if self._clock.age > CLOCK_GOOD_FOR:  # another server may be the primary
+            self._clock.ask(self._tell_time)
+        return self._clock.now()
 
     def close(self) -> None:
         with pymongo.timeout(CLOSING_LIMIT):  # taking leave of a server that is not there

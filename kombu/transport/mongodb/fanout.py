@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,8 @@ from kombu.utils.json import dumps
 logger = logging.getLogger(__name__)
 
 RECENT = 10_000
+#: Seconds between two cursors: the longer the sooner they end.
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 
 
 @dataclass
@@ -91,13 +94,17 @@ class MongoFanout(Fanout):
     # ---- the thread that reads
 
     def _follow(self) -> None:
+        pause = SHORTEST_PAUSE
         while not self._closed.is_set():
+            begun = time.monotonic()
             try:
                 self._read(self._open())
             except PyMongoError as exc:
                 if not self._closed.is_set():
                     logger.warning("fanout cursor interrupted, opening it again: %s", exc)
-            self._closed.wait(0.1)
+            lasted = time.monotonic() - begun
+            pause = SHORTEST_PAUSE if lasted > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
+            self._closed.wait(pause)
 
     def _open(self) -> Cursor[Any]:
         cursor: Cursor[Any] = self.broker.broadcast.find(cursor_type=CursorType.TAILABLE_AWAIT)
@@ -107,23 +114,32 @@ class MongoFanout(Fanout):
     def _read(self, cursor: Cursor[Any]) -> None:
         """Hand out what follows the last document seen; all of it when that one is gone."""
         last = self._last
-        skipped: list[Document] = []
-        seeking = last is not None
+        seeking, looked = last is not None, False
         with cursor:
             while cursor.alive and not self._closed.is_set():
                 document = next(cursor, None)
                 if document is None:
-                    if seeking:  # it rolled out of the collection: nothing older is known
-                        seeking = False
-                        for missed in skipped:
-                            self._hand_out(missed)
-                        skipped = []
-                elif not seeking:
+                    continue
+                if seeking and not looked:
+                    # Should it roll out from now on, so does the place where the cursor stands.
+                    looked, seeking = True, self._is_there(last)
+                    if not seeking:
+                        self._begin_at_the_oldest()
+                if not seeking:
                     self._hand_out(document)
                 elif document["_id"] == last:
-                    seeking, skipped = False, []
-                else:
-                    skipped.append(document)
+                    seeking = False
+
+    def _is_there(self, identifier: ObjectId | None) -> bool:
+        return self.broker.broadcast.find_one({"_id": identifier}, {"_id": 1}) is not None
+
+    def _begin_at_the_oldest(self) -> None:
+        """The last document seen rolled out, and so may have the first ones of subscriptions."""
+        with self._lock:
+            waiting = [sub for sub in self._subscriptions.values() if sub.after is not None]
+        for subscription in waiting:
+            if not self._is_there(subscription.after):
+                subscription.after = None
 
     def _hand_out(self, document: Document) -> None:
         with self._lock:

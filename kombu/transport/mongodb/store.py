@@ -12,8 +12,7 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 from uuid import uuid4
@@ -28,22 +27,24 @@ from kombu.transport.mongodb.errors import ERRORS
 from kombu.transport.mongodb.wake import ChangeStream
 from kombu.transport.sweeping import Sweep
 from kombu.transport.virtual.envelope import parse
+from kombu.transport.virtual.errors import message_too_large
 from kombu.transport.virtual.policy import size_of
 from kombu.transport.virtual.store import (
     Claim,
     Fanout,
-    PartialPutError,
     Put,
     QueueSpec,
-    Store,
+    raise_failed,
 )
-from kombu.transport.waking import Waker
+from kombu.transport.waking import Waker, WakerStore
 from kombu.utils.json import dumps
 from kombu.utils.logfields import log_fields
 
 logger = logging.getLogger(__name__)
 
 DUPLICATE_KEY = 11000
+#: Bytes of a message: a document takes 16 MiB, also while it is held and when it comes again.
+LARGEST_MESSAGE = 16 * 1024 * 1024 - 16_384
 #: How many overdue leases one sweep gives back, so that no claim waits long for it.
 SWEEP_LIMIT = 1000
 SHORTEST_PAUSE = 0.001
@@ -52,7 +53,7 @@ IS_HELD = {"held.until": {"$gt": 0}}
 HIGHEST_PRIORITY = 9
 
 
-class MongoStore(Store):
+class MongoStore(WakerStore):
     """Messages in one collection, claimed by moving them from ``queue`` to ``held``.
 
     Arguments:
@@ -61,10 +62,7 @@ class MongoStore(Store):
             can't tell us.
     """
 
-    features = replace(
-        SHARED_STORE,
-        native=frozenset({"priority", "delay", "leases"}),
-    )
+    features = SHARED_STORE
     claim_window = 100
 
     def __init__(
@@ -85,7 +83,7 @@ class MongoStore(Store):
     # ---- queues
 
     def declare(self, queue: QueueSpec) -> None:
-        if queue.name in self._declared:
+        if queue.name in self._declared and self._is_declared(queue.name):
             return
         options = {
             "durable": queue.durable,
@@ -96,19 +94,24 @@ class MongoStore(Store):
         }
         changes: Document = {"$set": {"options": options}}
         expires = queue.arguments.get("x-expires")
-        if self.broker.options.ttl and expires:
-            changes["$set"]["expire_at"] = moment(self.broker.now() + expires / 1000)
         with ERRORS.mapped(f"declare queue {queue.name!r}"):
+            if self.broker.options.ttl and expires:
+                changes["$set"]["expire_at"] = moment(self.broker.now() + expires / 1000)
             self.broker.write(
                 self.broker.queues.update_one, {"_id": queue.name}, changes, upsert=True
             )
         self._declared.add(queue.name)
 
+    def _is_declared(self, queue: str) -> bool:
+        with ERRORS.mapped(f"look up queue {queue!r}"):
+            return self.broker.queues.find_one({"_id": queue}, {"_id": 1}) is not None
+
     def delete(self, queue: str) -> int:
         self._declared.discard(queue)
         with ERRORS.mapped(f"delete queue {queue!r}"):
             self.broker.write(self.broker.queues.delete_one, {"_id": queue})
-            self.broker.messages.delete_many({**IS_HELD, "held.delayed": queue})
+            self.broker.routing.delete_many({"queue": queue})  # bound by whomever
+            self.broker.messages.delete_many({**IS_HELD, "held.queue": queue})
             gone = self.broker.messages.delete_many({"queue": queue})
         return gone.deleted_count
 
@@ -143,27 +146,39 @@ class MongoStore(Store):
     # ---- messages
 
     def put(self, puts: Sequence[Put]) -> None:
-        documents = [self._document(put) for put in puts]
-        with ERRORS.mapped(f"put {len(documents)} message(s)"):
-            try:
-                if len(documents) == 1:
-                    self.broker.write(self.broker.messages.insert_one, documents[0])
+        failed: dict[int, BaseException] = {}
+        with ERRORS.mapped(f"put {len(puts)} message(s)"):
+            documents: dict[int, Document] = {}
+            for index, put in enumerate(puts):
+                document = self._document(put)
+                size = len(document["payload"].encode())
+                if size > LARGEST_MESSAGE:
+                    failed[index] = message_too_large(size, put.queue, LARGEST_MESSAGE, "MongoDB")
                 else:
-                    self.broker.write(self.broker.messages.insert_many, documents, ordered=False)
-            except DuplicateKeyError:
-                logger.debug("stored by an earlier attempt whose answer was lost")
-            except BulkWriteError as exc:
-                self._report(exc)
+                    documents[index] = document
+            failed.update(self._insert(documents))
+            raise_failed(puts, failed)
         self.waker.ring()
 
-    @staticmethod
-    def _report(exc: BulkWriteError) -> None:
-        """Name the messages that are not stored; a duplicate is our own earlier attempt."""
-        failures = [e for e in exc.details["writeErrors"] if e["code"] != DUPLICATE_KEY]
-        if exc.details["writeConcernErrors"]:
-            raise exc  # stored by fewer than a majority: any of them may be undone
-        if failures:
-            raise PartialPutError({failure["index"]: exc for failure in failures}) from exc
+    def _insert(self, documents: Mapping[int, Document]) -> dict[int, BaseException]:
+        """Store documents; the errors of those that are not stored."""
+        if not documents:
+            return {}
+        indices, messages = list(documents), self.broker.messages
+        try:
+            if len(documents) == 1:
+                self.broker.write(messages.insert_one, documents[indices[0]])
+            else:
+                self.broker.write(messages.insert_many, [*documents.values()], ordered=False)
+        except DuplicateKeyError:
+            logger.debug("stored by an earlier attempt whose answer was lost")
+        except BulkWriteError as exc:
+            if exc.details["writeConcernErrors"]:
+                raise  # stored by fewer than a majority: any of them may be undone
+            # A duplicate is our own earlier attempt.
+            failures = [e for e in exc.details["writeErrors"] if e["code"] != DUPLICATE_KEY]
+            return {indices[failure["index"]]: exc for failure in failures}
+        return {}
 
     def _document(self, put: Put) -> Document:
         document: Document = {
@@ -172,16 +187,19 @@ class MongoStore(Store):
             "priority": HIGHEST_PRIORITY - put.priority,
             "size": size_of(put.message),
         }
-        expiry = moment(put.expires_at) if self.broker.options.ttl and put.expires_at else None
+        expiry = None
+        if self.broker.options.ttl and put.expires_at:
+            expiry = moment(self.broker.now() + put.expires_at - time.time())
         if put.ready_at is not None and put.ready_at > time.time():
+            delay = put.ready_at - time.time()
             document["held"] = {
                 "queue": put.queue,
-                "until": put.ready_at + self.broker.clock_offset,
+                "until": self.broker.now() + delay,
                 "receipt": None,
                 "delayed": put.queue,
                 "expire_at": expiry,
             }
-            self._endings.within(put.ready_at - time.time())
+            self._endings.within(delay)
         else:
             document["queue"] = put.queue
             if expiry is not None:
@@ -199,10 +217,18 @@ class MongoStore(Store):
         return claims
 
     def _claim_from(self, queue: str, limit: int) -> list[Claim]:
+        # What others were faster at, or what is no message, is not all there is: no event would
+        # tell of the rest.
+        while found := list(
+            self.broker.messages.find({"queue": queue}).sort(DELIVERY_ORDER).limit(limit)
+        ):
+            if claims := self._take(queue, found):
+                return claims
+        return []
+
+    def _take(self, queue: str, found: list[Document]) -> list[Claim]:
+        """Claims on those of the documents that nobody else has taken meanwhile."""
         messages = self.broker.messages
-        found = list(messages.find({"queue": queue}).sort(DELIVERY_ORDER).limit(limit))
-        if not found:
-            return []
         receipt = f"{self.owner}-{uuid4().hex[:12]}"
         taken = messages.update_many(
             {"_id": {"$in": [document["_id"] for document in found]}, "queue": queue},
@@ -282,8 +308,8 @@ class MongoStore(Store):
         )
 
     def renew(self, claims: Sequence[Claim]) -> None:
-        until = self.broker.now() + self.lease
         with ERRORS.mapped(f"renew {len(claims)} lease(s)"):
+            until = self.broker.now() + self.lease
             for receipt, identifiers in by_receipt(claims).items():
                 self.broker.messages.update_many(
                     {"_id": {"$in": identifiers}, "held.receipt": receipt},
@@ -326,13 +352,7 @@ class MongoStore(Store):
             {"$set": changes, "$unset": {"held": ""}},
         )
 
-    # ---- waking
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.waker.wait(queues, timeout)
-
-    def interrupt(self) -> None:
-        self.waker.interrupt()
+    # ---- life
 
     def close(self) -> None:
         if os.getpid() != self._pid:

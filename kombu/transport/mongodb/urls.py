@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from pymongo import uri_parser
 
+from kombu.transport.masking import masked_query
 from kombu.transport.mongodb.errors import ERRORS
 from kombu.transport.mongodb.options import MongoOptions
-
-_PASSWORD = re.compile(r"(://[^/@:]*):[^@/]*@")
 
 
 def masked(uri: str, mask: str) -> str:
     """The URI with its password hidden, and a slash behind each host, as 5.7 shows it."""
-    scheme, separator, rest = _PASSWORD.sub(rf"\1:{mask}@", uri).partition("://")
+    scheme, separator, rest = masked_query(uri, mask).partition("://")
+    before, question, query = rest.partition("?")
+    credentials, at, place = before.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    if colon:
+        rest = f"{user}:{mask}{at}{place}{question}{query}"
     hosts = [host if "/" in host else f"{host}/" for host in rest.split(",")]
     return f"{scheme}{separator}{','.join(hosts)}"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-from kombu.transport import base, virtual
+from kombu.transport import virtual
 from kombu.transport.clients import load_client
-from kombu.transport.features import Features
 from kombu.transport.options import shown_by
+from kombu.transport.tls import tls_context
+from kombu.transport.virtual.drivers import DriverChannel
 from kombu.transport.virtual.store import Store
 from kombu.transport.virtual.topology import Topology
 
@@ -30,8 +30,8 @@ from kombu.transport.nats.topology import NatsTopology
 DEFAULT_PORT = 4222
 
 
-@shown_by(NatsOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
+@shown_by(NatsOptions)
+class Channel(DriverChannel):
     """A channel of a broker in JetStream."""
 
 
@@ -44,38 +44,19 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     Options = NatsOptions
+    options: NatsOptions
     default_port = DEFAULT_PORT
     driver_type = "nats"
     driver_name = "nats-py"
-    features: ClassVar[Features] = NatsStore.features
+    features = NatsStore.features
     errors = ERRORS
-    implements = base.Implements.of(features)
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
-        self._connected: tuple[Link, Any] | None = None
         self.names = Names(str(getattr(client, "virtual_host", None) or ""))
         super().__init__(client, **kwargs)
 
-    @property
-    def settings(self) -> NatsOptions:
-        """What the user asked for."""
-        assert isinstance(self.options, NatsOptions)
-        return self.options
-
-    def _connect(self) -> tuple[Link, Any]:
-        """The link and the bucket of the topology, made when first asked for."""
-        if self._connected is None:
-            with ERRORS.mapped("connect to NATS"):
-                link = Link(self._address(), self.settings.socket_timeout)
-                try:
-                    self._connected = link, link.run(self._bucket(link))
-                except BaseException:
-                    link.close()
-                    raise
-        return self._connected
-
     def _address(self) -> Mapping[str, Any]:
-        client, options = self.client, self.settings
+        client, options = self.client, self.options
         host = f"{client.hostname or 'localhost'}:{client.port or DEFAULT_PORT}"
         address: dict[str, Any] = {
             "servers": f"nats://{host}",
@@ -98,55 +79,31 @@ class Transport(virtual.Transport):
             return await link.jetstream.create_key_value(
                 KeyValueConfig(
                     bucket=self.names.bucket,
-                    storage=StorageType(self.settings.storage),
-                    replicas=self.settings.replicas,
+                    storage=StorageType(self.options.storage),
+                    replicas=self.options.replicas,
                 )
             )
 
     def create_store(self) -> Store:
         """Queues of the virtual host."""
-        self._connected = None
-        link, bucket = self._connect()
-        options = self.settings
-        streams = Streams(link, self.names, options.storage, options.replicas, options.lease)
-        try:
-            return NatsStore(streams, bucket, options.deduplicate)
-        except BaseException:
-            link.close()
-            raise
+        options = self.options
+        with ERRORS.mapped("connect to NATS"):
+            link = Link(self._address(), options.socket_timeout)
+            try:
+                bucket = link.run(self._bucket(link))
+                streams = Streams(
+                    link, self.names, options.storage, options.replicas, options.lease
+                )
+                return NatsStore(streams, bucket, options.deduplicate)
+            except BaseException:
+                link.close()
+                raise
 
     def create_topology(self) -> Topology:
         """Exchanges and bindings, shared with all clients of the virtual host."""
-        return Topology(vhost=self._vhost(), shared=NatsTopology(self._connect, self.names))
+        shared = NatsTopology(lambda: self.connected_to(NatsStore), self.names)
+        return Topology(vhost=self._vhost(), shared=shared)
 
     def driver_version(self) -> str:
         """Version of nats-py."""
         return str(client_version)
-
-
-def tls_context(given: Any) -> ssl.SSLContext | None:
-    """What ``Connection(ssl=...)`` comes to: ``True``, a context, or a mapping.
-
-    Arguments:
-        given: the mapping's keys are ``ca_certs``, ``certfile`` and ``keyfile``, paths all, and
-            ``cert_reqs``: ``ssl.CERT_NONE`` takes any certificate.
-
-    Raises:
-        ValueError: it has other keys.
-    """
-    if not given:
-        return None
-    if isinstance(given, ssl.SSLContext):
-        return given
-    paths = {} if given is True else dict(given)
-    context = ssl.create_default_context(cafile=paths.pop("ca_certs", None))
-    certificate, key = paths.pop("certfile", None), paths.pop("keyfile", None)
-    if certificate:
-        context.load_cert_chain(certificate, key)
-    if paths.pop("cert_reqs", ssl.CERT_REQUIRED) == ssl.CERT_NONE:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if paths:
-        known = "ca_certs, certfile, keyfile and cert_reqs"
-        raise ValueError(f"ssl takes {known}, not {', '.join(paths)}")
-    return context

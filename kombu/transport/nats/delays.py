@@ -6,7 +6,10 @@ it until then. A bell tells all clients when the next one is due, so that somebo
 
 from __future__ import annotations
 
+import asyncio
+import heapq
 import time
+from collections import deque
 
 from nats.aio.msg import Msg
 from nats.js.errors import NoStreamResponseError
@@ -41,7 +44,7 @@ class Delays:
         self.link: Link = streams.link
         self.sweep = Sweep()
         self._longest_pause = longest_pause
-        self._expected: set[float] = set()
+        self._expected = Expected()
 
     async def open(self) -> None:
         """Make what stands on the server."""
@@ -77,17 +80,13 @@ class Delays:
         if found is None:
             await self.open()
             return 0.0
-        for message in found:
-            await self._move(message)
+        # Side by side, so that a server far away costs one round trip; they leave in their order.
+        await asyncio.gather(*map(self._move, found))
         if found:
             await self.link.flush()
         if len(found) == AT_ONCE:
             return 0.0
-        now = time.time()
-        self._expected = {at for at in self._expected if at > now - EXPECTED}
-        if not self._expected:
-            return self._longest_pause
-        return min(max(min(self._expected) - now, AGAIN), self._longest_pause)
+        return min(self._expected.pause(time.time()), self._longest_pause)
 
     async def _move(self, message: Msg) -> None:
         ready_at = float(header(message, READY_AT) or 0)
@@ -110,3 +109,40 @@ class Delays:
         await self.link.client.publish(message.reply, ACK)
         bell = self.streams.names.bell_of(subject)
         await self.link.client.publish(bell, str(level).encode())
+
+
+class Expected:
+    """When delayed messages are due, as far as is known here: unix times."""
+
+    def __init__(self) -> None:
+        self._times: set[float] = set()
+        #: The earliest first.
+        self._coming: list[float] = []
+        #: Due, and not moved by this client; the earliest first.
+        self._late: deque[float] = deque()
+
+    def add(self, ready_at: float) -> None:
+        """A message is due then."""
+        if ready_at not in self._times:
+            self._times.add(ready_at)
+            heapq.heappush(self._coming, ready_at)
+
+    def discard(self, ready_at: float) -> None:
+        """What was due then is moved."""
+        self._times.discard(ready_at)
+
+    def pause(self, now: float) -> float:
+        """Seconds until the next look is of use; infinite: none is expected.
+
+        What was due and did not come was moved by another client, or the server gives it out a
+        moment late: it is looked for again, each time after as long as it is late already.
+        """
+        times, coming, late = self._times, self._coming, self._late
+        while coming and (coming[0] <= now or coming[0] not in times):
+            late.append(heapq.heappop(coming))
+        while late and (late[0] <= now - EXPECTED or late[0] not in times):
+            times.discard(late.popleft())
+        while late and late[-1] not in times:
+            late.pop()
+        pauses = [abs(now - ends[at]) for ends, at in ((late, -1), (coming, 0)) if ends]
+        return max(min(pauses, default=float("inf")), AGAIN)

@@ -9,17 +9,21 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import ConnectionClosedError, NoServersError
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.errors import NotFoundError
 
 _Result = TypeVar("_Result")
 
-#: Seconds to wait for the answer to a pull: a consumer that another client has deleted sends none.
+#: Seconds in which a pull is mostly answered: a consumer that another client has deleted never
+#: does.
 PULL_PATIENCE = 1.0
 
 
@@ -126,9 +130,13 @@ class Link:
                     request,
                     reply=f"{self._inbox}.{self._number}",
                 )
-                await asyncio.wait_for(pull.ended, PULL_PATIENCE)
+                await asyncio.wait_for(asyncio.shield(pull.ended), PULL_PATIENCE)
             except asyncio.TimeoutError:
-                return pull.messages or None
+                # It is far away, then: what is asked after this is answered after this.
+                with suppress(NotFoundError):
+                    await self.jetstream.consumer_info(stream, consumer)
+                if not pull.ended.done():
+                    return pull.messages or None
             finally:
                 del self._pulls[key], self._requests[str(self._number)]
         self.check()
@@ -149,17 +157,24 @@ class Link:
 
     # ---- life
 
-    def subscribe(self, subject: str, told: Callable[[bytes], Awaitable[None]]) -> None:
+    def forget(self, stream: str) -> None:
+        """A stream is gone: nobody pulls from it any more."""
+        for key in [key for key in list(self._turns) if key.startswith(f"{stream}.")]:
+            if not self._turns[key].locked():
+                del self._turns[key]
+
+    def subscribe(self, subject: str, told: Callable[[bytes], Awaitable[None]]) -> Subscription:
         """Call ``told`` in the client's thread with what is published there, from now on."""
 
-        async def work() -> None:
+        async def work() -> Subscription:
             async def received(message: Msg) -> None:
                 await told(message.data)
 
-            await self.client.subscribe(subject, cb=received)
+            subscription = await self.client.subscribe(subject, cb=received)
             await self.client.flush(timeout=self._whole_seconds)
+            return subscription
 
-        self.run(work())
+        return self.run(work())
 
     async def flush(self) -> None:
         """Return when the server has got everything that was sent."""

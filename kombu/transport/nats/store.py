@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.errors import NoKeysError, NoStreamResponseError
@@ -26,11 +27,11 @@ from kombu.transport.nats.holding import ACK, GIVE_BACK, GIVE_UP, RENEW, Holding
 from kombu.transport.nats.levels import Levels
 from kombu.transport.nats.link import Link
 from kombu.transport.nats.names import Level
-from kombu.transport.nats.streams import Streams, header
+from kombu.transport.nats.streams import Streams, erase, header
 from kombu.transport.sweeping import Sweep
 from kombu.transport.virtual.envelope import parse
-from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec, Store
-from kombu.transport.waking import Source, Waker
+from kombu.transport.virtual.store import Claim, Put, QueueSpec, raise_failed
+from kombu.transport.waking import Looking, Waker, WakerStore
 from kombu.utils.json import dumps, loads
 from kombu.utils.loggers import get_logger
 
@@ -42,19 +43,7 @@ MESSAGE_ID = "Nats-Msg-Id"
 PURGE_WINDOW = 500
 
 
-class Bells(Source):
-    """Rings when a publisher rang the bell of a queue; looks at what is known already."""
-
-    def __init__(self, levels: Levels) -> None:
-        self._levels = levels
-
-    def look(self, queues: Sequence[str]) -> bool:
-        return any(
-            not self._levels.knows(queue) or self._levels.worth_a_pull(queue) for queue in queues
-        )
-
-
-class NatsStore(Store):
+class NatsStore(WakerStore):
     """Queues of one virtual host.
 
     Arguments:
@@ -67,7 +56,6 @@ class NatsStore(Store):
         SHARED_STORE,
         event_loop=True,
         max_length_bytes=False,
-        native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = 100
 
@@ -76,12 +64,12 @@ class NatsStore(Store):
         self.link: Link = streams.link
         self.lease = streams.lease
         self.deduplicate = deduplicate
-        self._bucket = queues
+        self.bucket = queues
         self._levels = Levels()
-        self._heard: set[str] = set()
+        self._bells: dict[str, Subscription] = {}
         self._leases = Sweep()
         self._delays = Delays(streams, streams.lease / 3)
-        self.waker = Waker(Bells(self._levels), self._leases, self._delays.sweep)
+        self.waker = Waker(Looking(self._may_have_work), self._leases, self._delays.sweep)
         self.link.on_lost = self.waker.ring
         with ERRORS.mapped("prepare delayed delivery"):
             self.link.run(self._delays.open())
@@ -94,19 +82,27 @@ class NatsStore(Store):
 
         async def work() -> None:
             await self.streams.make_queue(queue.name)
-            await self._bucket.put(self.streams.names.queue_key(queue.name), declaration)
+            await self.bucket.put(self.streams.names.queue_key(queue.name), declaration)
 
         with ERRORS.mapped(f"declare queue {queue.name!r}"):
             self.link.run(work())
 
     def delete(self, queue: str) -> int:
+        names = self.streams.names
+        bell = self._bells.pop(queue, None)
+
         async def work() -> int:
-            await self._bucket.delete(self.streams.names.queue_key(queue))
-            return await self.streams.delete(queue)
+            await erase(self.link, names, names.queue_key(queue))
+            count = await self.streams.delete(queue)
+            if bell is not None:
+                await bell.unsubscribe()
+            return count
 
         self._levels.forget(queue)
         with ERRORS.mapped(f"delete queue {queue!r}"):
-            return self.link.run(work())
+            count = self.link.run(work())
+        self.link.forget(names.stream(queue))
+        return count
 
     def exists(self, queue: str) -> bool:
         with ERRORS.mapped(f"look up queue {queue!r}"):
@@ -138,8 +134,8 @@ class NatsStore(Store):
 
     def queue_names(self) -> Sequence[str]:
         async def work() -> list[str]:
-            found = await self._bucket.keys(filters=[self.streams.names.queue_key("*")])
-            return [str(parse_name((await self._bucket.get(key)).value)) for key in found]
+            found = await self.bucket.keys(filters=[self.streams.names.queue_key("*")])
+            return [str(parse_name((await self.bucket.get(key)).value)) for key in found]
 
         with ERRORS.mapped("list queues"):
             try:
@@ -151,11 +147,7 @@ class NatsStore(Store):
 
     def put(self, puts: Sequence[Put]) -> None:
         with ERRORS.mapped(f"put {len(puts)} message(s)"):
-            failed = self.link.run(self._put(puts))
-            if failed and len(puts) == 1:
-                raise failed[0]
-        if failed:
-            raise PartialPutError(failed)
+            raise_failed(puts, self.link.run(self._put(puts)))
 
     async def _put(self, puts: Sequence[Put]) -> dict[int, BaseException]:
         """Publish all, then wait for all; the error of each that is not stored."""
@@ -240,13 +232,12 @@ class NatsStore(Store):
 
     def _listen(self, queue: str) -> None:
         """From now on hear the queue's bell; see what is there already."""
-        if queue not in self._heard:
-            self._heard.add(queue)
+        if queue not in self._bells:
 
             async def told(data: bytes) -> None:
                 self._levels_rung(queue, Level.parse(data.decode()))
 
-            self.link.subscribe(self.streams.names.bell(queue), told)
+            self._bells[queue] = self.link.subscribe(self.streams.names.bell(queue), told)
         levels = self.link.run(self.streams.levels(queue))
         self._levels.found(queue, levels or set())
 
@@ -254,6 +245,7 @@ class NatsStore(Store):
         stream = self.streams.names.stream(queue)
         if not self._levels.is_made(queue, level):
             await self.streams.make_level(queue, level)
+            self.lease = self.streams.lease
             self._levels.made(queue, level)
         since = time.monotonic()
         found = await self.link.pull(stream, str(level), limit)
@@ -314,8 +306,8 @@ class NatsStore(Store):
     ) -> None:
         for claim, word in words:
             await self._say(claim, word)
-        for claim in sorted(releases, key=lambda claim: claim.receipt.sequence):
-            await self._give_back(claim)
+        back = sorted(releases, key=lambda claim: claim.receipt.sequence)
+        await asyncio.gather(*map(self._give_back, back))  # sent in this order
         await self.link.flush()
         for queue, level in {(c.queue, returned_level(c)) for c in releases}:
             await self._ring(queue, level)
@@ -357,26 +349,21 @@ class NatsStore(Store):
 
     # ---- waking
 
+    def _may_have_work(self, queues: Sequence[str]) -> bool:
+        levels = self._levels
+        return any(not levels.knows(queue) or levels.worth_a_pull(queue) for queue in queues)
+
     def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
         with ERRORS.mapped("wait for messages"):
             self.link.check()
-            return self.waker.wait(queues, timeout)
-
-    def interrupt(self) -> None:
-        self.waker.interrupt()
-
-    def filenos(self) -> Sequence[int]:
-        return self.waker.filenos()
+            return super().wait(queues, timeout)
 
     def arm(self, queues: Sequence[str]) -> None:
         with ERRORS.mapped("listen for messages"):
             for queue in queues:
                 if not self._levels.knows(queue):
                     self._listen(queue)
-        self.waker.arm(queues)
-
-    def on_readable(self, fileno: int) -> bool:
-        return self.waker.on_readable()
+        super().arm(queues)
 
     def close(self) -> None:
         self.link.close()

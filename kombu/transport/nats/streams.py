@@ -60,20 +60,23 @@ class Streams:
         await self.make(self.names.stream(queue), self.names.subject(queue, "*"))
 
     async def make_consumer(self, stream: str, name: str, subject: str) -> None:
-        """A consumer that many clients pull from; each message goes to one of them."""
-        config = ConsumerConfig(
-            durable_name=name,
-            filter_subject=subject,
-            ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=self.lease,
-            max_deliver=UNLIMITED,
-            max_ack_pending=UNLIMITED,
-        )
-        try:
-            await self.link.jetstream.add_consumer(stream, config)
-        except BadRequestError:
-            # Another client made it, with another lease.
-            await self.link.jetstream.consumer_info(stream, name)
+        """A consumer that many clients pull from; each message goes to one of them.
+
+        Should another client have made it with a shorter lease, that is the lease from now on.
+        """
+        try:  # making it would change it, and with it the leases of those who have it already
+            found = await self.link.jetstream.consumer_info(stream, name)
+        except NotFoundError:
+            config = ConsumerConfig(
+                durable_name=name,
+                filter_subject=subject,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=self.lease,
+                max_deliver=UNLIMITED,
+                max_ack_pending=UNLIMITED,
+            )
+            found = await self.link.jetstream.add_consumer(stream, config)
+        self.lease = min(self.lease, found.config.ack_wait or self.lease)
 
     async def make_level(self, queue: str, level: Level) -> None:
         """The consumer of one level of a queue."""
@@ -94,8 +97,9 @@ class Streams:
         """How many messages are ready and how many are held; ``None``: there is no such queue."""
         stream = self.names.stream(queue)
         try:
-            info = await self.link.jetstream.stream_info(stream)
+            # In this order: what is acknowledged meanwhile must not count as ready.
             held = sum(each.num_ack_pending or 0 for each in await self._consumers(stream))
+            info = await self.link.jetstream.stream_info(stream)
         except NotFoundError:
             return None
         return max(info.state.messages - held, 0), held
@@ -115,6 +119,12 @@ class Streams:
         except NotFoundError:
             return 0
         return counts[0]
+
+
+async def erase(link: Link, names: Names, key: str) -> None:
+    """Take an entry out of the bucket of declarations; deleting it would leave a mark for ever."""
+    subject = f"$KV.{names.bucket}.{key}"
+    await link.jetstream.purge_stream(f"KV_{names.bucket}", subject=subject)
 
 
 def header(message: Any, name: str) -> str | None:

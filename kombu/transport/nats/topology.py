@@ -8,8 +8,9 @@ from typing import Any
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 from kombu.transport.nats.errors import ERRORS
-from kombu.transport.nats.link import Link
 from kombu.transport.nats.names import Names
+from kombu.transport.nats.store import NatsStore
+from kombu.transport.nats.streams import erase
 from kombu.transport.virtual.store import TopologyStore
 from kombu.utils.json import dumps, loads
 
@@ -21,35 +22,35 @@ class NatsTopology(TopologyStore):
     """One entry an exchange, with all its bindings; changed by compare-and-set.
 
     Arguments:
-        connect: gives the link and the bucket of the connection as it is now.
+        connect: gives the store of the connection as it is now, with its link and bucket.
         names: of the virtual host.
     """
 
-    def __init__(self, connect: Callable[[], tuple[Link, Any]], names: Names) -> None:
+    def __init__(self, connect: Callable[[], NatsStore], names: Names) -> None:
         self._connect = connect
         self._names = names
 
     # ---- entries
 
     def _read(self, doing: str, key: str) -> Any:
-        link, bucket = self._connect()
+        store = self._connect()
 
         async def work() -> Any:
             try:
-                return loads((await bucket.get(key)).value)
+                return loads((await store.bucket.get(key)).value)
             except KeyNotFoundError:
                 return None
 
         with ERRORS.mapped(doing):
-            return link.run(work())
+            return store.link.run(work())
 
     def _change(self, doing: str, exchange: str, change: Callable[[Exchange], None]) -> None:
-        link, bucket = self._connect()
+        store = self._connect()
         key = self._names.exchange_key(exchange)
 
         async def attempt() -> None:
             try:
-                entry = await bucket.get(key)
+                entry = await store.bucket.get(key)
                 found, revision = loads(entry.value), entry.revision
             except KeyNotFoundError as exc:
                 entry = getattr(exc, "entry", None)
@@ -57,7 +58,7 @@ class NatsTopology(TopologyStore):
             before = dumps(found)
             change(found)
             if dumps(found) != before:
-                await bucket.update(key, dumps(found).encode(), last=revision)
+                await store.bucket.update(key, dumps(found).encode(), last=revision)
 
         async def work() -> None:
             while True:
@@ -67,7 +68,7 @@ class NatsTopology(TopologyStore):
                     continue  # another client was quicker; the link bounds the whole
 
         with ERRORS.mapped(doing):
-            link.run(work())
+            store.link.run(work())
 
     # ---- the contract
 
@@ -106,9 +107,9 @@ class NatsTopology(TopologyStore):
         self._change(doing, exchange, lambda found: found.update(type=type))
 
     def delete_exchange(self, exchange: str) -> None:
-        link, bucket = self._connect()
+        store = self._connect()
         with ERRORS.mapped(f"delete exchange {exchange!r}"):
-            link.run(bucket.delete(self._names.exchange_key(exchange)))
+            store.link.run(erase(store.link, self._names, self._names.exchange_key(exchange)))
 
     def queue_arguments(self, queue: str) -> Mapping[str, Any] | None:
         found = self._read(f"look up queue {queue!r}", self._names.queue_key(queue))

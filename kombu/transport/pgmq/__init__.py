@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from kombu.transport import base, virtual
+from kombu.transport import virtual
 from kombu.transport.clients import load_client
-from kombu.transport.features import Features
 from kombu.transport.options import shown_by
+from kombu.transport.virtual.drivers import DriverChannel
 from kombu.transport.virtual.store import Store
 from kombu.transport.virtual.topology import Topology
 from kombu.utils.url import maybe_sanitize_url
@@ -23,18 +23,11 @@ from kombu.transport.pgmq.topology import PgmqTopology
 DEFAULT_PORT = 5432
 
 
-@shown_by(PgmqOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
-    """A channel of a broker in PGMQ's queues.
-
-    Arguments:
-        args: the transport.
-    """
+@shown_by(PgmqOptions)
+class Channel(DriverChannel):
+    """A channel of a broker in PGMQ's queues."""
 
     supports_fanout = True
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
 
     default_init_extension = True
     default_notify_throttle_interval_ms = 250
@@ -53,22 +46,15 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     Options = PgmqOptions
-    polling_interval = 1.0
+    options: PgmqOptions
     default_port = DEFAULT_PORT
-    can_parse_url = False
     driver_type = "pgmq"
     driver_name = "pgmq"
-    features: ClassVar[Features] = PgmqStore.features
+    features = PgmqStore.features
     errors = ERRORS
-    implements = base.Implements.of(features)
-
-    def __init__(self, client: Any, **kwargs: Any) -> None:
-        self._database: PgmqDatabase | None = None
-        super().__init__(client, **kwargs)
 
     def _parameters(self) -> dict[str, Any]:
         """Where to connect to, as libpq names it."""
-        assert isinstance(self.options, PgmqOptions)
         timeout = {"connect_timeout": max(int(self.client.connect_timeout or 5), 2)}
         if self.options.conn_string:
             return timeout
@@ -82,24 +68,16 @@ class Transport(virtual.Transport):
         }
         return {**timeout, **{key: value for key, value in parameters.items() if value}}
 
-    @property
-    def database(self) -> PgmqDatabase:
-        """The database, connected to when first asked for."""
-        if self._database is None:
-            assert isinstance(self.options, PgmqOptions)
-            database = PgmqDatabase(self._parameters(), self.options)
-            database.prepare()
-            self._database = database
-        return self._database
-
     def create_store(self) -> Store:
         """PGMQ's queues."""
-        self._database = None
-        return PgmqStore(self.database)
+        database = PgmqDatabase(self._parameters(), self.options)
+        database.prepare()
+        return PgmqStore(database)
 
     def create_topology(self) -> Topology:
         """Exchanges and bindings, shared with all clients of the database."""
-        return Topology(vhost=self._vhost(), shared=PgmqTopology(lambda: self.database))
+        shared = PgmqTopology(lambda: self.connected_to(PgmqStore).database)
+        return Topology(vhost=self._vhost(), shared=shared)
 
     def driver_version(self) -> str:
         """Version of psycopg."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from kombu.transport import base, virtual
-from kombu.transport.features import Features
+from kombu.transport import virtual
 from kombu.transport.options import shown_by
 from kombu.transport.pyro.errors import ERRORS
 from kombu.transport.pyro.library import LIBRARY
@@ -13,6 +10,7 @@ from kombu.transport.pyro.link import Link
 from kombu.transport.pyro.options import PyroOptions
 from kombu.transport.pyro.store import PyroStore
 from kombu.transport.pyro.topology import PyroTopology
+from kombu.transport.virtual.drivers import DriverChannel
 from kombu.transport.virtual.store import Store
 from kombu.transport.virtual.topology import Topology
 
@@ -20,8 +18,8 @@ DEFAULT_PORT = 9090
 DEFAULT_NAME = "kombu.broker"
 
 
-@shown_by(PyroOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
+@shown_by(PyroOptions)
+class Channel(DriverChannel):
     """A channel of a broker process."""
 
 
@@ -34,43 +32,31 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     Options = PyroOptions
+    options: PyroOptions
     default_port = DEFAULT_PORT
     driver_type = "pyro"
     driver_name = "pyro"
-    features: ClassVar[Features] = PyroStore.features
+    features = PyroStore.features
     errors = ERRORS
-    implements = base.Implements.of(features)
-
-    def __init__(self, client: Any, **kwargs: Any) -> None:
-        self._link: Link | None = None
-        super().__init__(client, **kwargs)
-
-    @property
-    def link(self) -> Link:
-        """The session with the broker, begun when first asked for."""
-        if self._link is None:
-            assert isinstance(self.options, PyroOptions)
-            client = self.client
-            path = str(client.virtual_host or "").strip("/")
-            with ERRORS.mapped(f"find broker {path or DEFAULT_NAME!r} by its name server"):
-                self._link = Link(
-                    LIBRARY,
-                    (client.hostname or "localhost", client.port or DEFAULT_PORT),
-                    path or DEFAULT_NAME,
-                    self.options.socket_timeout,
-                    self.options.lease,
-                )
-        return self._link
 
     def create_store(self) -> Store:
         """Queues of the broker process."""
-        assert isinstance(self.options, PyroOptions)
-        self._link = None
-        return PyroStore(self.link, self.options.lease)
+        client, options = self.client, self.options
+        name = self._vhost().strip("/") or DEFAULT_NAME
+        with ERRORS.mapped(f"find broker {name!r} by its name server"):
+            link = Link(
+                LIBRARY,
+                (client.hostname or "localhost", client.port or DEFAULT_PORT),
+                name,
+                options.socket_timeout,
+                options.lease,
+            )
+        return PyroStore(link, options.lease)
 
     def create_topology(self) -> Topology:
         """Exchanges and bindings, shared with all clients of the broker process."""
-        return Topology(vhost=self._vhost(), shared=PyroTopology(lambda: self.link))
+        shared = PyroTopology(lambda: self.connected_to(PyroStore).link)
+        return Topology(vhost=self._vhost(), shared=shared)
 
     def driver_version(self) -> str:
         """Version of Pyro."""

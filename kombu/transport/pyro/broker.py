@@ -69,7 +69,10 @@ class BrokerService:
         with self._lock:
             sessions = list(self._sessions.values())
         for session in sessions:
-            session.expire()
+            try:
+                session.expire()
+            except RecoverableConnectionError:
+                logger.debug("a session ended while its leases were looked at")
 
     def _session(self, token: str) -> Session:
         session = self._sessions.get(token)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from kombu.transport.features import Features
+from kombu.transport.features import SHARED_STORE
 from kombu.transport.pyro.errors import ERRORS
 from kombu.transport.pyro.link import Link
-from kombu.transport.virtual.envelope import parse
+from kombu.transport.virtual.envelope import foreign, parse
 from kombu.transport.virtual.store import (
     Claim,
     Discard,
-    PartialPutError,
     Put,
     QueueFull,
     QueueSpec,
     Store,
+    raise_failed,
 )
 from kombu.utils.json import dumps
 
@@ -31,20 +32,9 @@ class PyroStore(Store):
         lease: seconds.
     """
 
-    features = Features(
-        priority=True,
-        message_ttl=True,
-        queue_expiry=True,
-        max_length=True,
-        dead_letter=True,
-        delay=True,
-        mandatory=True,
-        confirms=True,
-        leases=True,
-        ordered=True,
-        batch_publish=True,
-        shared=True,
-        shared_topology=True,
+    features = replace(
+        SHARED_STORE,
+        durable=False,
         native=frozenset({"priority", "message_ttl", "max_length", "delay", "leases"}),
     )
     claim_window = 100
@@ -87,12 +77,8 @@ class PyroStore(Store):
     def put(self, puts: Sequence[Put]) -> None:
         sent = [(put.queue, dumps(put.message), *put[2:]) for put in puts]
         refused = self._call(f"put {len(puts)} message(s)", "put_all", sent)
-        if not refused:
-            return
-        failed = {index: QueueFull(f"queue {puts[index].queue!r} is full") for index in refused}
-        if len(puts) == 1:
-            raise failed[0]
-        raise PartialPutError(failed)
+        full = {index: QueueFull(f"queue {puts[index].queue!r} is full") for index in refused}
+        raise_failed(puts, full)
 
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
         found = self._call("claim messages", "claim", self.link.token, list(queues), limit)
@@ -104,7 +90,8 @@ class PyroStore(Store):
 
     @staticmethod
     def _received(queue: str, text: str, receipt: int, redelivered: bool, deliveries: int) -> Claim:
-        return Claim(queue, parse(text) or {}, receipt, redelivered, deliveries)
+        message = parse(text) or foreign(text)  # of others' making
+        return Claim(queue, message, receipt, redelivered, deliveries)
 
     def settle(
         self,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from kombu.transport import base, virtual
+from kombu.transport import virtual
 from kombu.transport.clients import load_client
-from kombu.transport.features import Features
 from kombu.transport.options import shown_by
 from kombu.transport.virtual.store import Fanout, Store
 
@@ -39,7 +38,7 @@ class QoS(virtual.QoS):
         super().__init__(session, prefetch_count)
 
 
-@shown_by(QpidOptions, "body_encoding", "deadletter_queue")
+@shown_by(QpidOptions)
 class Channel(virtual.Channel):
     """A channel of queues in a broker.
 
@@ -80,13 +79,12 @@ class Transport(virtual.Transport):
     Channel = Channel
     Connection = Connection
     Options = QpidOptions
+    options: QpidOptions
     polling_interval = None
-    default_port = None
     driver_type = "qpid"
     driver_name = "qpid"
-    features: ClassVar[Features] = AMQP10Store.features
+    features = AMQP10Store.features
     errors = ERRORS
-    implements = base.Implements.of(features)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -113,7 +111,6 @@ class Transport(virtual.Transport):
 
     def create_store(self) -> Store:
         """Queues of the server that the URL names."""
-        assert isinstance(self.options, QpidOptions)
         client, options, defaults = self.client, self.options, self.default_connection_params
         virtual_host = client.virtual_host or "/"
         address = Address(

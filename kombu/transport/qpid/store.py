@@ -7,8 +7,6 @@ and the broker gives it back the moment the connection is gone.
 from __future__ import annotations
 
 import logging
-import os
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +15,7 @@ from urllib.parse import quote
 from proton import Delivery, Message
 
 from kombu.transport.features import SHARED_STORE
-from kombu.transport.polling import LongPolls, LongPollStore
+from kombu.transport.polling import LongPollStore
 from kombu.transport.qpid.control import Control, broker_name
 from kombu.transport.qpid.wire import Wire
 from kombu.transport.virtual.envelope import foreign, parse
@@ -25,9 +23,9 @@ from kombu.transport.virtual.steps import PrioritySteps
 from kombu.transport.virtual.store import (
     Claim,
     Envelope,
-    PartialPutError,
     Put,
     QueueSpec,
+    raise_failed,
 )
 from kombu.utils.json import dumps
 
@@ -68,16 +66,13 @@ class AMQP10Store(LongPollStore):
         native=frozenset({"priority", "leases"}),
     )
     claim_window = LARGEST_RECEIVE
+    closing_time = PROMPT
 
     def __init__(self, wire: Wire, control: Control) -> None:
         self.wire = wire
         self.control = control
-        self.steps = PrioritySteps()  # none is declared: the broker has priorities
-        self.polls = LongPolls(
-            self._receive, WAIT_SECONDS, PROMPT, LARGEST_RECEIVE, self._return_late
-        )
-        self._limit = LARGEST_RECEIVE
-        self._pid = os.getpid()
+        # No steps are declared: the broker has priorities.
+        super().__init__(WAIT_SECONDS, PROMPT, PrioritySteps())
 
     # ---- queues
 
@@ -103,17 +98,11 @@ class AMQP10Store(LongPollStore):
     # ---- sending
 
     def put(self, puts: Sequence[Put]) -> None:
-        by_queue: dict[str, list[int]] = defaultdict(list)
-        for index, put in enumerate(puts):
-            by_queue[put.queue].append(index)
         failed: dict[int, BaseException] = {}
-        for queue, indices in by_queue.items():
+        for queue, indices in self._by_source(puts).items():
             errors = self._send(queue, [write(puts[index]) for index in indices])
             failed.update((indices[at], error) for at, error in errors.items())
-        if failed:
-            if len(puts) == 1:
-                raise failed[0]
-            raise PartialPutError(failed)
+        raise_failed(puts, failed)
 
     def _send(self, queue: str, messages: Sequence[Message]) -> dict[int, BaseException]:
         # RabbitMQ accepts, and drops, what is for a queue that is not there.
@@ -166,19 +155,12 @@ class AMQP10Store(LongPollStore):
         if outcomes:
             self.wire.answer(outcomes)
 
-    def close(self) -> None:
-        if os.getpid() != self._pid:
-            self.polls.close()
-            return
+    def _stop_waiting(self) -> None:
         self.wire.interrupt()
-        self.polls.close(PROMPT)
-        try:
-            unclaimed = self.polls.take_all()
-            if unclaimed and self.wire.error is None:
-                self.settle(releases=unclaimed)
-        finally:
-            self.wire.close()
-            self.control.close()
+
+    def _close(self) -> None:
+        self.wire.close()
+        self.control.close()
 
 
 def address(queue: str) -> str:

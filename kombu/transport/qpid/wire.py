@@ -96,6 +96,9 @@ class Wire(MessagingHandler):
         self._container = Container(self)
         self._connection: Any = None
         self._closing = False
+        #: Guards the injector's pipe, whose numbers stand for something else when it is closed.
+        self._gate = threading.Lock()
+        self._over = False
         self._thread = threading.Thread(target=self._loop, name="kombu-amqp10", daemon=True)
 
     # ---- for other threads
@@ -110,15 +113,18 @@ class Wire(MessagingHandler):
         try:
             self._opened.result(self.address.timeout)
         except FutureTimeout:
-            self._fail(lost(f"{self.address!r} did not answer in {self.address.timeout} s"))
-            raise self.error or lost("no answer") from None
+            error = lost(f"{self.address!r} did not answer in {self.address.timeout} s")
+            self._stop()
+            self._fail(error)
+            raise error from None
 
     def run(self, function: Callable[[], Any], wait: bool = True) -> Any:
         """Have the thread call ``function``; its result, where that is waited for."""
         if self.error is not None:
             raise lost(self.error)
         future: Future[Any] = Future()
-        self._injector.trigger(ApplicationEvent("call", subject=(function, future)))
+        if not self._tell(ApplicationEvent("call", subject=(function, future))):
+            raise lost(self.error or "its thread ended")
         if not wait:
             return None
         try:
@@ -194,6 +200,22 @@ class Wire(MessagingHandler):
             self.run(self._close, wait=False)
             self._thread.join(self.timeout)
         self.error = self.error or lost("closed")
+        self._stop()
+
+    def _stop(self) -> None:
+        """Have the thread end, also where the server does not answer any more."""
+        self._tell(ApplicationEvent("call", subject=(self._container.stop, Future())))
+
+    def _tell(self, event: ApplicationEvent | None) -> bool:
+        """Hand an event to the thread, or that no more will follow; whether it is there."""
+        with self._gate:
+            if self._over:
+                return False
+            if event is None:
+                self._injector.close()
+            else:
+                self._injector.trigger(event)
+            return True
 
     # ---- in the thread
 
@@ -203,6 +225,10 @@ class Wire(MessagingHandler):
         except Exception as exc:  # noqa: BLE001 - reported to whoever waits
             self._fail(exc)
         self._fail(lost("its thread ended"))
+        with self._gate:
+            self._over = True
+            for end in self._injector.pipe:  # proton itself never closes them
+                os.close(end)
 
     def on_start(self, event: Any) -> None:
         address = self.address
@@ -397,7 +423,7 @@ class Wire(MessagingHandler):
         self._batches.clear()
         with self.condition:
             self.condition.notify_all()
-        self._injector.close()
+        self._tell(None)
 
     def _close(self) -> None:
         with self.condition:
@@ -407,5 +433,6 @@ class Wire(MessagingHandler):
                     delivery.settle()
                 inlet.arrived.clear()
         if self._connection is not None and self._connection.state & Endpoint.LOCAL_ACTIVE:
-            self._connection.close()
-        self._injector.close()
+            self._connection.close()  # the thread ends when the server has closed, too
+        else:
+            self._tell(None)

@@ -9,7 +9,8 @@
 --     Punacked                      hash    field -> [envelope, exchange, routing key] as JSON
 --     Punacked_index                zset    field -> unix time of the owner's last sign of life
 --   additive, unknown to kombu 5.7
---     P_kombu.holdings              hash    field -> receipt \n lease seconds \n queue \n list key
+--     P_kombu.holdings              hash    field -> receipt \n lease seconds \n length of the
+--                                           queue's name \n that name, list key
 --     P_kombu.leases                zset    field -> unix time at which the lease ends
 --     P_kombu.delayed.Q             zset    step : nonce : envelope -> unix time from which it is ready
 --     P_kombu.idle.Q                zset    owner that waits -> since when
@@ -152,7 +153,7 @@ local function take(queue, step)
         ending[#ending + 1] = field
         holdings[#holdings + 1] = field
         holdings[#holdings + 1] = number .. '/' .. owner .. '\n' .. lease .. '\n'
-          .. ARGV[names + queue] .. '\n' .. list
+          .. #ARGV[names + queue] .. '\n' .. ARGV[names + queue] .. list
       end
       rows[#rows + 1] = (queue - 1) * steps + step
       rows[#rows + 1] = place

@@ -32,16 +32,22 @@ class ClaimVerbs(SettleVerbs):
             self.watch(queues)
         self.sweep_if_due()
         wrong: list[bytes] = []
-        with mapped("claim messages"):
-            for group in self._keys.grouped(queues):
-                if len(claims) < limit:
-                    claims += self._claim_group(group, limit - len(claims), wrong)
-        if claims:
-            # In a cluster the script has signed us off only from what it took messages from.
-            rest = list(self.waker.registration.queues)
-            if rest:
-                with mapped("claim messages"):
+        try:
+            with mapped("claim messages"):
+                if self._expiry:
+                    self._keep_consumed()  # before the handler may be at work for long
+                for group in self._keys.grouped(queues):
+                    if len(claims) < limit:
+                        claims += self._claim_group(group, limit - len(claims), wrong)
+                # In a cluster the script has signed us off only from what it took messages from.
+                rest = list(self.waker.registration.queues)
+                if claims and rest:
                     self.waker.registration.resign(rest)
+        except (*TABLE.connection_errors, *TABLE.channel_errors) as exc:
+            if not claims:
+                raise
+            # What was claimed of other queues is held: it must not wait for its lease's end.
+            logger.warning("some of the queues %r can't be claimed from: %s", list(queues), exc)
         if wrong:
             self._complain(wrong, raising=not claims)
         return claims

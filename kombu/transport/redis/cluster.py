@@ -88,6 +88,8 @@ class Cluster(Server):
             self.refresh()
         address = self._slots[key_slot(key.encode("utf-8", "surrogatepass"))]
         if address is None:
+            # Ask again next time: it may be served by then.
+            self._slots = []
             raise exceptions.ClusterDownError("CLUSTERDOWN Hash slot not served")
         return self._node_at(address)
 
@@ -174,7 +176,8 @@ class Cluster(Server):
                 within.append(index)
             elif command[0] == "CLIENT":
                 continue
-            elif _is_redirection(replies[index]):
+            elif _is_redirection(replies[index]) or command[0] == "WAIT":
+                # WAIT is about what was sent before over the same connection.
                 replies[index] = self._again(key, command)
         return replies
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
 from kombu.transport.redis.errors import mapped
 from kombu.transport.redis.listener import Heard
+from kombu.transport.redis.node import Node
 from kombu.transport.redis.options import RedisOptions
 from kombu.transport.redis.server import Server
 from kombu.transport.redis.wake import Waker
@@ -19,6 +22,13 @@ from kombu.utils.json import dumps
 logger = logging.getLogger("kombu.transport.redis")
 
 _RECENT = 1000
+
+#: Seconds between two looks at the listener while other messages are delivered.
+_PAUSE = 0.002
+
+#: What means something else than itself in PSUBSCRIBE.
+_SPECIAL = re.compile(r"[\\?*\[\]]")
+_SPECIAL_IN_KEY = re.compile(r"[\\?\[\]]")
 
 
 class RedisFanout(Fanout):
@@ -47,6 +57,9 @@ class RedisFanout(Fanout):
         self._lock = threading.RLock()
         #: pattern -> queues, in the order they subscribed
         self._subscriptions: dict[bytes, list[str]] = {}
+        #: Where the patterns are listened to.
+        self._node: Node | None = None
+        self._next_look = 0.0
         self._inbox: deque[tuple[str, Envelope]] = deque()
         self._recent: deque[tuple[str, str]] = deque(maxlen=_RECENT)
         waker.add_hearer(self._heard)
@@ -70,6 +83,13 @@ class RedisFanout(Fanout):
             name = f"{exchange}/{routing_key}"
         return [self._options.global_keyprefix + prefix + name for prefix in self._prefixes()]
 
+    def _patterns(self, exchange: str, routing_key: str) -> list[str]:
+        """What to subscribe to: in a routing key ``*`` and ``#`` stand for anything."""
+        key = routing_key if self._options.fanout_patterns else ""
+        plain = [channel.removesuffix(key) for channel in self._channels(exchange, routing_key)]
+        key = _SPECIAL_IN_KEY.sub(r"\\\g<0>", key).replace("#", "*")
+        return [_SPECIAL.sub(r"\\\g<0>", each) + key for each in plain]
+
     # ---- the port
 
     def publish(self, exchange: str, routing_key: str, message: Envelope) -> int | None:
@@ -85,14 +105,25 @@ class RedisFanout(Fanout):
         return None if self._server.is_cluster else max(int(reply) for reply in replies)
 
     def subscribe(self, exchange: str, queue: str, routing_key: str) -> None:
-        patterns = [channel.replace("#", "*") for channel in self._channels(exchange, routing_key)]
+        patterns = self._patterns(exchange, routing_key)
         with self._lock:
             for pattern in patterns:
                 queues = self._subscriptions.setdefault(pattern.encode(), [])
                 if queue not in queues:
                     queues.append(queue)
         with mapped(f"subscribe to fanout exchange {exchange!r}"):
-            self._server.any_node().listener.subscribe_patterns(patterns)
+            self._listen(anew=True)
+
+    def _listen(self, anew: bool = False) -> None:
+        """Have a server's listener hear all patterns, also after it was closed or replaced."""
+        node = self._node
+        if node is None or node not in self._server.nodes():
+            node = self._node = self._server.any_node()
+            anew = True
+        if anew or not node.listener.is_open:
+            with self._lock:
+                patterns = [pattern.decode() for pattern in self._subscriptions]
+            node.listener.subscribe_patterns(patterns)
 
     def unsubscribe(self, queue: str) -> None:
         with self._lock:
@@ -104,13 +135,20 @@ class RedisFanout(Fanout):
                     del self._subscriptions[pattern]
                     gone.append(pattern.decode())
             self._inbox = deque(item for item in self._inbox if item[0] != queue)
-        if gone:
+        if gone and self._node is not None:
             with mapped("unsubscribe from a fanout exchange"):
-                self._server.any_node().listener.unsubscribe_patterns(gone)
+                self._node.listener.unsubscribe_patterns(gone)
 
     def pump(self, deliver: Callable[[str, Envelope], None]) -> int:
-        with mapped("receive fanout messages"):
-            self._waker.hear()
+        if not self._subscriptions:
+            return 0
+        # Asking the kernel between any two messages would cost as much as delivering them.
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _PAUSE
+            with mapped("receive fanout messages"):
+                self._listen()
+                self._waker.hear()
         count = 0
         while self._inbox:
             queue, message = self._inbox.popleft()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from redis import exceptions
@@ -19,6 +21,18 @@ from kombu.transport.redis.server import Server
 from kombu.transport.redis.wake import Waker
 from kombu.transport.virtual.policy import QueuePolicy
 from kombu.transport.virtual.store import Store
+
+#: Milliseconds for which an expired queue's lifetime is still known.
+REMEMBERED = 3_600_000
+
+#: Lets a key live for ARGV[1] milliseconds, or for as long as it or its queue's record has yet.
+_LIVE_ON = """
+local most = tonumber(ARGV[1])
+for _, key in ipairs(KEYS) do
+  most = math.max(most, redis.call('PTTL', key))
+end
+return redis.call('PEXPIRE', KEYS[1], most)
+"""
 
 
 class StoreBase(Store):
@@ -40,6 +54,11 @@ class StoreBase(Store):
         self._expiry: dict[str, int] = {}
         self._policies: dict[str, QueuePolicy | None] = {}
         self._crowded: set[str] = set()
+        self._numbers = itertools.count()
+        #: The queues that this client consumes now.
+        self.consumed: Callable[[], Iterable[str]] = tuple
+        self._kept: set[str] = set()
+        self._kept_until = 0.0
         #: Run before each wait, by whoever has something to look after.
         self.chores: list[Callable[[], None]] = []
         #: Arguments of a queue that another client declared, where somebody keeps them.
@@ -89,8 +108,32 @@ class StoreBase(Store):
         return QueuePolicy.of(self.find_arguments(queue))
 
     def _touch(self, queue: str, expires: int) -> list[Command]:
-        names = [*self._keys.lists(queue), self._keys.of_queue("queue", queue)]
-        return [("PEXPIRE", name, expires) for name in names]
+        """Commands after which a queue lives on for its time from now, or as long as it has yet."""
+        record = self._keys.of_queue("queue", queue)
+        names = [*self._keys.lists(queue), record]
+        return [("EVAL", _LIVE_ON, 2, name, record, expires) for name in names]
+
+    def _keep_consumed(self) -> float:
+        """Let queues that expire live on while they are consumed; seconds until it is due again."""
+        used = self._expiry.keys() & set(self.consumed()) if self._expiry else set()
+        if not used:
+            return 3600.0
+        now = time.monotonic()
+        if now >= self._kept_until or not used <= self._kept:
+            # For no less than a lease: at work, a consumer comes by only to renew.
+            lease = int(self._options.lease_seconds * 1000)
+            lifetimes = {queue: max(self._expiry[queue], lease) for queue in used}
+            commands: list[tuple[str, Command]] = []
+            for queue, lifetime in lifetimes.items():
+                base = self._keys.base(queue)
+                commands += [(base, command) for command in self._touch(queue, lifetime)]
+                remembered = self._keys.of_queue("expiring", queue)
+                commands.append((base, ("PEXPIRE", remembered, lifetime + REMEMBERED)))
+            # Should it fail, it is not tried again at once.
+            self._kept = used
+            self._kept_until = now + min(lifetimes.values()) / 3000
+            self._server.pipeline(commands)
+        return max(self._kept_until - now, 0.0)
 
     @staticmethod
     def _strict(replies: list[Any]) -> list[Any]:

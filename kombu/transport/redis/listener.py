@@ -49,6 +49,8 @@ class Listener:
         self.generation = 0
         #: The server's number of this connection, for CLIENT TRACKING REDIRECT.
         self.client_id = 0
+        #: Why the server does not tell that number.
+        self.refusal: exceptions.ResponseError | None = None
 
     @property
     def is_open(self) -> bool:
@@ -65,7 +67,7 @@ class Listener:
         with self._lock:
             if self.is_open:
                 return
-            self._pid = os.getpid()
+            self._after_fork()
             self._connection = connection = self._pool.get_connection()
             self.generation += 1
             self._retire_at = None
@@ -75,7 +77,11 @@ class Listener:
                 if not connection.is_connected:
                     connection.connect()
                 connection.send_packed_command([pack(("CLIENT", "ID"))])
-                self.client_id = int(connection.read_response())
+                self.client_id, self.refusal = 0, None
+                try:
+                    self.client_id = int(connection.read_response())
+                except exceptions.ResponseError as exc:
+                    self.refusal = exc
                 if self._channels:
                     self._confirmed("SUBSCRIBE", self._channels)
                 if self._patterns:
@@ -87,6 +93,7 @@ class Listener:
     def subscribe(self, channels: Iterable[str]) -> None:
         """Listen to channels; returns when the server confirmed it."""
         with self._lock:
+            self._after_fork()
             new = set(channels) - self._channels
             self._channels |= new
             self._change("SUBSCRIBE", new)
@@ -94,6 +101,7 @@ class Listener:
     def subscribe_patterns(self, patterns: Iterable[str]) -> None:
         """As :meth:`subscribe`, for patterns."""
         with self._lock:
+            self._after_fork()
             new = set(patterns) - self._patterns
             self._patterns |= new
             self._change("PSUBSCRIBE", new)
@@ -105,6 +113,13 @@ class Listener:
             self._patterns -= gone
             if self.is_open:
                 self._change("PUNSUBSCRIBE", gone)
+
+    def _after_fork(self) -> None:
+        """In a child: another connection is needed, and the parent is not to be heard for."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._connection = None
+            self._channels.clear()
 
     def _change(self, command: str, names: set[str]) -> None:
         if not self.is_open:
@@ -188,6 +203,13 @@ class Listener:
             except BaseException:
                 self.drop()
                 raise
+
+    def forget_channels(self) -> None:
+        """Listen to patterns only, and close where there are none."""
+        with self._lock:
+            self._channels.clear()
+            if not self._patterns:
+                self.drop()
 
     def drop(self) -> None:
         """Close the connection; subscriptions stay remembered."""

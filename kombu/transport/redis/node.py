@@ -46,6 +46,9 @@ class Node:
             self.listener.subscribe([INVALIDATE.decode(), *channels])
             if self.is_listening:
                 return True
+            if self.listener.refusal is not None:
+                self._give_up_tracking(self.listener.refusal)
+                return False
             try:
                 # Without NOLOOP: another thread of ours may wait for what this link puts.
                 self.link.call(
@@ -73,7 +76,7 @@ class Node:
             "intervals of up to a second instead",
             reason,
         )
-        self.listener.close()
+        self.listener.forget_channels()
 
     @property
     def is_listening(self) -> bool:

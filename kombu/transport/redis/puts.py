@@ -11,8 +11,9 @@ from kombu.transport.redis.errors import ERRORS as TABLE
 from kombu.transport.redis.errors import NotEnoughReplicas, mapped
 from kombu.transport.redis.holder import StoreBase, or_none
 from kombu.transport.redis.link import Command, Script
+from kombu.transport.redis.options import SOCKET_TIMEOUT
 from kombu.transport.virtual.policy import QueuePolicy
-from kombu.transport.virtual.store import PartialPutError, Put, QueueFull
+from kombu.transport.virtual.store import Put, QueueFull, raise_failed
 from kombu.utils.json import write
 
 #: Most characters of messages in one command.
@@ -25,6 +26,8 @@ class _Batch:
     def __init__(self) -> None:
         self.commands: list[tuple[str, list[Any]]] = []
         self.origins: list[list[int]] = []
+        #: Messages that a script has put already.
+        self.done: list[int] = []
 
     def add(self, base: str, command: Command, origins: list[int]) -> None:
         """One more command."""
@@ -80,7 +83,9 @@ class PutVerbs(StoreBase):
                 self._crowded.add(queue)
                 if policy.overflow != "drop-head" and ready_at is None:
                     with mapped(f"put into queue {queue!r}"):
-                        if not self._put_bounded(item, policy):
+                        if self._put_bounded(item, policy):
+                            batch.done.append(index)
+                        else:
                             failed[index] = QueueFull(f"queue {queue!r} is full")
                     continue
             text = write(message)
@@ -104,15 +109,12 @@ class PutVerbs(StoreBase):
             place.size += len(text)
         self._prolong(puts, batch)
         self._send(puts, batch, failed)
-        if failed:
-            if len(failed) == len(puts) == 1:
-                raise failed[0] from failed[0].__cause__
-            raise PartialPutError(failed)
+        raise_failed(puts, failed)
 
     def _prolong(self, puts: Sequence[Put], batch: _Batch) -> None:
         """Let the queues of the batch that expire live on for their time from now."""
         members: dict[str, list[int]] = {}
-        for origins in batch.origins:
+        for origins in (*batch.origins, *([index] for index in batch.done)):
             members.setdefault(puts[origins[0]].queue, []).extend(origins)
         for queue, indexes in members.items():
             for command in self._lifetime(queue):
@@ -122,8 +124,10 @@ class PutVerbs(StoreBase):
         commands: list[tuple[str, Command]] = [*batch.commands]
         replicas = self._options.wait_replicas
         if replicas:
-            timeout = int((self._options.wait_replicas_timeout or 0) * 1000)
-            for base in dict.fromkeys(base for base, _ in batch.commands):
+            timeout = self._replicas_timeout()
+            bases = [base for base, _ in batch.commands]
+            bases += [self._keys.base(puts[index].queue) for index in batch.done]
+            for base in dict.fromkeys(bases):
                 commands.append((base, ("WAIT", replicas, timeout)))
         if not commands:
             return
@@ -142,6 +146,14 @@ class PutVerbs(StoreBase):
                     name = puts[index].queue
                     failed.setdefault(index, TABLE.translate(reply, f"put into queue {name!r}"))
 
+    def _replicas_timeout(self) -> int:
+        """Milliseconds to wait for replicas: never 0, which is for ever to the server."""
+        seconds = self._options.wait_replicas_timeout
+        reply = self._options.socket_timeout
+        # It is to answer before its answer counts as missing.
+        longest = 0.9 * (SOCKET_TIMEOUT if reply is None else reply or SOCKET_TIMEOUT)
+        return max(int(1000 * min(longest if seconds is None else seconds, longest)), 1)
+
     def _put_bounded(self, item: Put, policy: QueuePolicy) -> bool:
         lists = self._keys.lists(item.queue)
         number = lists.index(self._keys.list_for(item.queue, item.priority)) + 1
@@ -157,7 +169,9 @@ class PutVerbs(StoreBase):
         return "LPUSH", self._keys.list_for(queue, priority)
 
     def _delayed(self, item: Put, text: str) -> Command:
-        member = f"{self._keys.step_of(item.priority)}:{uuid.uuid4().hex[:12]}:{text}"
+        # Those that are ready at one moment come in the order of their members.
+        nonce = f"{time.time_ns():016x}{next(self._numbers):08x}{uuid.uuid4().hex[:8]}"
+        member = f"{self._keys.step_of(item.priority)}:{nonce}:{text}"
         return "ZADD", self._keys.of_queue("delayed", item.queue), item.ready_at or 0, member
 
     def _lifetime(self, queue: str) -> list[Command]:
@@ -165,6 +179,9 @@ class PutVerbs(StoreBase):
         expires = self._expiry.get(queue)
         if expires is not None:
             return self._touch(queue, expires)
+        if queue in self._policies:
+            # Declared here, not to expire.
+            return []
         if self.find_expiry is not None and (others := self.find_expiry(queue)):
-            return [("PEXPIRE", key, others) for key in self._keys.lists(queue)]
+            return self._touch(queue, others)
         return []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kombu.transport.redis.errors import mapped, refined
-from kombu.transport.redis.holder import StoreBase
+from kombu.transport.redis.holder import REMEMBERED, StoreBase
 from kombu.transport.redis.link import Command
 from kombu.transport.virtual.policy import QueuePolicy
 from kombu.transport.virtual.store import QueueSpec
@@ -15,8 +15,11 @@ from kombu.utils.json import dumps, loads
 #: Seconds during which a deleted queue takes no late returns.
 _DELETED_FOR = 86400
 
-#: Milliseconds for which an expired queue's lifetime is still known.
-_REMEMBERED = 3_600_000
+#: Records an expiring queue, for no shorter than a consumer of it has asked for.
+_RECORD = """
+local most = math.max(tonumber(ARGV[2]), redis.call('PTTL', KEYS[1]))
+return redis.call('SET', KEYS[1], ARGV[1], 'PX', most)
+"""
 
 
 class QueueVerbs(StoreBase):
@@ -35,21 +38,28 @@ class QueueVerbs(StoreBase):
                 "arguments": dict(queue.arguments),
             }
         )
-        command: list[Any] = ["SET", self._keys.of_queue("queue", name), spec]
+        record = self._keys.of_queue("queue", name)
+        command: Command = ("SET", record, spec)
         if expires:
             self._expiry[name] = int(expires)
-            command += ["PX", int(expires)]
+            command = ("EVAL", _RECORD, 1, record, spec, int(expires))
         else:
             self._expiry.pop(name, None)
         self._policies[name] = QueuePolicy.of(queue.arguments)
         base = self._keys.base(name)
-        commands: list[tuple[str, Command]] = [(base, tuple(command))]
+        commands: list[tuple[str, Command]] = [(base, command)]
+        # Outlives the record: what others put after the queue's end must end, too.
+        ended = self._keys.of_queue("expiring", name)
         if expires:
-            # Outlives the record: what others put after the queue's end must end, too.
-            ended = self._keys.of_queue("expiring", name)
-            commands.append((base, ("SET", ended, int(expires), "PX", int(expires) + _REMEMBERED)))
+            commands.append((base, ("SET", ended, int(expires), "PX", int(expires) + REMEMBERED)))
+        else:
+            commands.append((base, ("DEL", ended)))
         with mapped(f"declare queue {name!r}"):
-            self._strict(self._server.pipeline(commands))
+            *_, expired = self._strict(self._server.pipeline(commands))
+            if not expires and expired:
+                # It was a queue that expires, which is no reason to lose what is in it now.
+                lists = self._keys.lists(name)
+                self._strict(self._server.pipeline([(base, ("PERSIST", each)) for each in lists]))
 
     def arguments(self, queue: str) -> dict[str, Any] | None:
         """The arguments a queue was declared with by a client of this version, else ``None``."""
@@ -88,6 +98,7 @@ class QueueVerbs(StoreBase):
         base = self._keys.base(queue)
         self._expiry.pop(queue, None)
         self._policies.pop(queue, None)
+        self.restorer.queues.discard(queue)
         with mapped(f"delete queue {queue!r}"):
             seconds, micros = self._server.call(base, "TIME")
         stamp = f"{int(seconds)}{int(micros):06d}"

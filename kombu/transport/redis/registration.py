@@ -1,4 +1,4 @@
-"""Where an owner is registered as waiting, and what the server watches for it (``arm.lua``)."""
+"""Where an owner is registered as waiting, and what the server watches for it (``sentry.lua``)."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class Restorer:
         ]
         # The youngest claim goes back first, so that the oldest ends up at the head.
         entries.sort(key=lambda entry: entry[1], reverse=True)
-        entries += [(field, "", "") for field in peers]
+        entries += [(field, "", "", "") for field in peers]
         restored = 0
         for first in range(0, len(entries), _CHUNK):
             restored += self._restore(books, tag, entries[first : first + _CHUNK], patience)
@@ -94,14 +94,19 @@ class Restorer:
         return restored, float(soon) if soon else None
 
     def _restore(
-        self, books: Bookkeeping, tag: str, entries: list[tuple[bytes, str, str]], patience: str
+        self,
+        books: Bookkeeping,
+        tag: str,
+        entries: list[tuple[bytes, str, str, str]],
+        patience: str,
     ) -> int:
         values = self._server.call(
-            books.unacked, "HMGET", books.unacked, *(field for field, _, _ in entries)
+            books.unacked, "HMGET", books.unacked, *(field for field, *_ in entries)
         )
-        before, after = self._keys.around("deleted")
-        arguments: list[Any] = ["restore", 0, patience, before, after]
-        for (field, receipt, source), value in zip(entries, values, strict=True):
+        around = (*self._keys.around("deleted"), *self._keys.around("expiring"))
+        arguments: list[Any] = ["restore", 0, patience, *around]
+        held: dict[bytes, tuple[bytes, str]] = {}
+        for (field, receipt, queue, source), value in zip(entries, values, strict=True):
             if value is None:
                 continue
             envelope, exchange, routing_key = _stored(value)
@@ -109,7 +114,8 @@ class Restorer:
                 self._set_aside(books, field, value, tag or routing_key)
                 continue
             if receipt:
-                arguments += (field, receipt, source, returned(envelope, receipt))
+                held[field] = (value, queue)
+                arguments += (field, receipt, returned(envelope, receipt), 1, source)
                 continue
             queues = self._route(exchange, routing_key, envelope) if not tag else (tag,)
             if not queues:
@@ -122,15 +128,16 @@ class Restorer:
                 self._set_aside(books, field, value, routing_key)
                 continue
             priority = clamp_priority(envelope["properties"].get("priority"))
-            for queue in queues[:1]:
-                target = self._keys.list_for(queue, priority)
-                arguments += (field, receipt, target, returned(envelope))
-            for queue in queues[1:]:
-                target = self._keys.list_for(queue, priority)
-                self._server.call(target, "RPUSH", target, returned(envelope))
-        if len(arguments) == 5:
+            held[field] = (value, queues[0])
+            lists = [self._keys.list_for(queue, priority) for queue in queues]
+            arguments += (field, receipt, returned(envelope), len(lists), *lists)
+        if not held:
             return 0
-        return int(self._server.script(self._script, list(books), arguments))
+        back, wrong = self._server.script(self._script, list(books), arguments)
+        for field in wrong:
+            # The key of its queue is something else now: that is not to stop all others.
+            self._set_aside(books, field, *held[field])
+        return int(back)
 
     def _route(self, exchange: str, routing_key: str, envelope: dict[str, Any]) -> Sequence[str]:
         if not exchange:
@@ -153,10 +160,15 @@ class Restorer:
         logger.error("set a held value aside in %r", target)
 
 
-def _record(text: bytes) -> tuple[str, str]:
-    """Receipt and list of a holding."""
-    parts = text.decode("utf-8", "surrogatepass").split("\n")
-    return parts[0], parts[-1]
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogatepass")
+
+
+def _record(text: bytes) -> tuple[str, str, str]:
+    """Receipt, queue and list of a holding."""
+    receipt, _, size, place = text.split(b"\n", 3)
+    queue, source = place[: int(size)], place[int(size) :]
+    return receipt.decode(), _text(queue), _text(source)
 
 
 def _stored(value: bytes) -> tuple[dict[str, Any] | None, str, str]:

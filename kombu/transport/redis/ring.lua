@@ -1,10 +1,8 @@
 -- Wake up to count owners that wait for a queue; those that are gone are skipped.
 local function ring(idle, count)
-  for _ = 1, count + 20 do
-    if count < 1 then return end
-    local first = redis.call('ZRANGE', idle, 0, 0)[1]
+  while count > 0 do
+    local first = redis.call('ZPOPMIN', idle)[1]
     if not first then return end
-    redis.call('ZREM', idle, first)
     if redis.call('PUBLISH', channel .. first, '1') > 0 then count = count - 1 end
   end
 end

@@ -24,8 +24,9 @@ _LEAVING = 2.0
 
 FEATURES = replace(
     SHARED_STORE,
+    queue_expiry=True,
     event_loop=True,
-    native=frozenset({"delay", "max_length"}),
+    native=frozenset({"queue_expiry", "delay", "max_length"}),
 )
 
 
@@ -50,6 +51,10 @@ class RedisStore(QueueVerbs, PutVerbs, ClaimVerbs):
     def _chore(self) -> float:
         for chore in self.chores:
             chore()
+        return min(self._keep_consumed(), self._look_for_abandoned())
+
+    def _look_for_abandoned(self) -> float:
+        """Restore what owners left behind, if it is time to; seconds until it is again."""
         if self.lease is None:
             return 3600.0
         if self.sweep_if_due():
@@ -76,6 +81,7 @@ class RedisStore(QueueVerbs, PutVerbs, ClaimVerbs):
         if self._closed or (self.lease is not None and self.restorer.is_due):
             return False
         with mapped("wait for messages"):
+            self._keep_consumed()
             return self.waker.is_armed(queues)
 
     def on_readable(self, fileno: int) -> bool:

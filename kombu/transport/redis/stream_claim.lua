@@ -23,7 +23,7 @@ local rows, wrong, taken, soon = {}, {}, 0, nil
 -- most messages taken from one owner at a time; leases after which an idle owner is struck off
 local RETURNS, FORGOTTEN = 1000, 60
 --include ring
---include size
+--include stream_length
 
 local function key_of(queue, offset)
   return KEYS[(queue - 1) * width + offset]
@@ -72,15 +72,17 @@ if keep >= 0 or keep_bytes >= 0 then
   local total, kept, bytes, fits = 0, 0, 0, true
   for step = steps, 1, -1 do
     local stream = key_of(1, 2 + step)
-    local ready = redis.call('XREVRANGE', stream, '+', '(' .. last_delivered(stream))
-    local back = #(pending(stream, '-', '+', 10000, RETURNED) or {})
-    total = total + #ready + back
-    for _, entry in ipairs(ready) do
-      bytes = bytes + size_of(entry[2][2])
-      if keep_bytes >= 0 and bytes > keep_bytes then fits = false end
-      if fits then kept = kept + 1 end
+    total = total + waiting(stream)
+    if keep_bytes >= 0 and fits then
+      fits = each_size(stream, function(size)
+        bytes = bytes + size
+        if bytes > keep_bytes then return false end
+        kept = kept + 1
+        return true
+      end)
     end
   end
+  if keep_bytes < 0 then kept = total end
   if keep >= 0 then kept = math.min(kept, keep) end
   limit = math.min(limit, total - kept)
 end
@@ -106,8 +108,13 @@ local function take(queue, step)
       ids[#ids + 1] = row[1]
       counts[row[1]] = row[4]
     end
-    for _, entry in ipairs(redis.call('XCLAIM', stream, GROUP, consumer, 0, unpack(ids))) do
-      if entry and entry[2] then add(number, entry, counts[entry[1]] + 1) end
+    -- Lua can hand on some thousand values at once
+    for first = 1, #ids, PAGE do
+      local last = math.min(first + PAGE - 1, #ids)
+      local found = redis.call('XCLAIM', stream, GROUP, consumer, 0, unpack(ids, first, last))
+      for _, entry in ipairs(found) do
+        if entry and entry[2] then add(number, entry, counts[entry[1]] + 1) end
+      end
     end
   end
   if taken < limit and redis.call('EXISTS', stream) == 1 then

@@ -1,6 +1,6 @@
 #!lua
 --include stream
---include size
+--include stream_length
 -- Put one message into a queue that refuses what is above its maximum length.
 --
 -- KEYS  the queue's streams
@@ -10,10 +10,12 @@ local most, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
 local count, bytes = 1, size_of(ARGV[4])
 for _, stream in ipairs(KEYS) do
   if redis.call('EXISTS', stream) == 1 then
-    count = count + #(pending(stream, '-', '+', 100000, RETURNED) or {})
-    for _, entry in ipairs(redis.call('XRANGE', stream, '(' .. last_delivered(stream), '+')) do
-      count = count + 1
-      bytes = bytes + size_of(entry[2][2])
+    count = count + waiting(stream)
+    if most_bytes >= 0 then
+      each_size(stream, function(size)
+        bytes = bytes + size
+        return bytes <= most_bytes
+      end)
     end
   end
 end

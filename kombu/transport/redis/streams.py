@@ -218,6 +218,7 @@ class RedisStreamStore(TopologyKeepingStore):
     def renew(self, claims: Sequence[Claim]) -> None:
         self._check_open()
         with mapped("renew leases"):
+            self._keep_consumed()
             self._end(claims, [], [])
 
     def _end(
@@ -246,9 +247,7 @@ class RedisStreamStore(TopologyKeepingStore):
         # Claims look for owners that are gone.
         return time.monotonic() < self._sweep_at and super().is_armed(queues)
 
-    def _chore(self) -> float:
-        for chore in self.chores:
-            chore()
+    def _look_for_abandoned(self) -> float:
         now = time.monotonic()
         if now >= self._sweep_at:
             # A claim looks; the dispatcher makes one when it is woken.

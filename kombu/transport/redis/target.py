@@ -37,14 +37,17 @@ def target_of(client: Any) -> Target:
     """Read a :class:`kombu.Connection`.
 
     Raises:
-        ValueError: the URL within the host name can't be read.
+        ValueError: the URL within the host name can't be read, or the scheme is unknown.
     """
     secure = bool(str(getattr(client, "transport_cls", "")).startswith("rediss"))
     hostname = client.hostname or "localhost"
     ssl = client.ssl or secure
     driver, separator, _ = hostname.partition("://")
     kinds = frozenset(driver.split("+")) if separator else frozenset()
-    if not kinds or not kinds <= _KINDS:
+    if kinds and not kinds <= _KINDS and driver != "socket":
+        # Going on would show the rest, password and all, as the name of a host.
+        raise ValueError("after redis+ a URL's scheme may say cluster, streams, sentinel or socket")
+    if not kinds or driver == "socket":
         return Target(
             hostname, client.port, client.userid, client.password, client.virtual_host, ssl
         )

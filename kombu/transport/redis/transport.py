@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import redis as redis_py
 from redis.credentials import StreamingCredentialProvider
 
-from kombu.transport import base, virtual
+from kombu.transport import virtual
 from kombu.transport.redis.broker import Broker
 from kombu.transport.redis.channel import CHANNEL_OPTIONS, Channel
 from kombu.transport.redis.cluster import Cluster
@@ -44,7 +44,6 @@ class Transport(virtual.Transport):
     driver_name = "redis"
     errors = ERRORS
     features = FEATURES
-    implements = base.Implements.of(FEATURES)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._broker: Broker | None = None
@@ -77,6 +76,7 @@ class Transport(virtual.Transport):
         if self._broker is None:
             self._broker = self._connect()
             self._broker.store.chores.append(self._shared.maintain)
+            self._broker.store.consumed = lambda: self.dispatcher.consumers.queues
         return self._broker
 
     def _parameters(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Of all owners that wait for a queue one is its sentry: the server tracks the lists it has
 read (CLIENT TRACKING) and tells its listener of the first push from anybody. The sentry
 claims; the claim hands the watch on to the next idle owner, and calls as many more as there
-are messages left. So one message wakes two owners, however many wait. See ``arm.lua``.
+are messages left. So one message wakes two owners, however many wait. See ``sentry.lua``.
 
 What wakes an owner is set up on two connections: commands are tracked on one, announced on
 the other. Losing either undoes it, so a wait ends when either is closed, and what was set up
@@ -139,6 +139,10 @@ class Waker:
     def arm(self, queues: Sequence[str]) -> bool:
         """Register as waiting for ``queues``; whether there is work already."""
         with self._lock:
+            if not queues:
+                # Nobody is to rely on us to watch what we don't wait for.
+                self.registration.resign(list(self.registration.queues))
+                return False
             if not self._enabled or not self.registration.listen(queues):
                 return self._look(queues)
             wanted = frozenset(queues)
@@ -186,7 +190,7 @@ class Waker:
                 return False
             idle_for = chore()
             # Once more after arming: setting up reads what has arrived meanwhile.
-            if self.hear() or (queues and (self.arm(queues) or self.hear())):
+            if self.hear() or self.arm(queues) or self.hear():
                 with self._lock:
                     self._rung = 0
                 return True

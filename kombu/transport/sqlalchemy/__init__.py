@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from kombu.transport import base, virtual
+from kombu.transport import virtual
 from kombu.transport.clients import load_client
-from kombu.transport.features import Features
 from kombu.transport.options import shown_by
+from kombu.transport.virtual.drivers import DriverChannel
 from kombu.transport.virtual.store import Store
 from kombu.transport.virtual.topology import Topology
 
@@ -21,13 +21,9 @@ from kombu.transport.sqlalchemy.topology import SqlTopology
 from kombu.transport.sqlalchemy.urls import database_url, masked
 
 
-@shown_by(SqlOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
-    """A channel of a broker in an SQL database.
-
-    Arguments:
-        connection: the transport.
-    """
+@shown_by(SqlOptions)
+class Channel(DriverChannel):
+    """A channel of a broker in an SQL database."""
 
 
 class Transport(virtual.Transport):
@@ -39,41 +35,28 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     Options = SqlOptions
+    options: SqlOptions
     can_parse_url = True
-    polling_interval = 1.0
     default_port = 0
     driver_type = "sql"
     driver_name = "sqlalchemy"
-    features: ClassVar[Features] = SqlStore.features
+    features = SqlStore.features
     errors = ERRORS
-    implements = base.Implements.of(features)
 
     #: What the database's URL starts with, where the transport's own name is part of it.
     scheme: ClassVar[str | None] = None
 
-    def __init__(self, client: Any, **kwargs: Any) -> None:
-        self._database: Database | None = None
-        super().__init__(client, **kwargs)
-
-    @property
-    def database(self) -> Database:
-        """The database, connected to when first asked for."""
-        if self._database is None:
-            assert isinstance(self.options, SqlOptions)
-            url = database_url(self.client, self.scheme)
-            database = Database(url, self.options, self.client.connect_timeout)
-            database.prepare()
-            self._database = database
-        return self._database
-
     def create_store(self) -> Store:
         """Messages of the database."""
-        self._database = None
-        return SqlStore(self.database, lambda: self.polling_interval or 1.0)
+        url = database_url(self.client, self.scheme)
+        database = Database(url, self.options, self.client.connect_timeout)
+        database.prepare()
+        return SqlStore(database, self.longest_pause)
 
     def create_topology(self) -> Topology:
         """Exchanges and bindings, shared with all clients of the database."""
-        return Topology(vhost=self._vhost(), shared=SqlTopology(lambda: self.database))
+        shared = SqlTopology(lambda: self.connected_to(SqlStore).database)
+        return Topology(vhost=self._vhost(), shared=shared)
 
     def driver_version(self) -> str:
         """Version of SQLAlchemy."""

@@ -20,8 +20,9 @@ from sqlalchemy.exc import (
 )
 
 from kombu.transport.clients import missing_client
+from kombu.transport.serverclock import ServerClock
 from kombu.transport.sqlalchemy.dialects import WRITES, dialect_of
-from kombu.transport.sqlalchemy.errors import ERRORS, is_transient
+from kombu.transport.sqlalchemy.errors import ERRORS, is_read_only, is_transient
 from kombu.transport.sqlalchemy.models import Tables
 from kombu.transport.sqlalchemy.options import SqlOptions
 
@@ -104,8 +105,7 @@ class Database:
         if self.dialect.autocommit_reads:
             self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writer = self.engine.execution_options(**{WRITES: True})
-        #: What to add to this process's clock to get the database's, in seconds.
-        self.clock_offset = 0.0
+        self.clock = ServerClock()
 
     @property
     def name(self) -> str:
@@ -118,9 +118,8 @@ class Database:
             self.write("create the tables", self._create)
         with self.reading("look at the server") as connection:
             self.dialect.inspect(connection)
-            before = time.time()
-            then = connection.execute(sa.select(self.dialect.now())).scalar_one()
-            self.clock_offset = float(then) - (before + time.time()) / 2
+            now = sa.select(self.dialect.now())
+            self.clock.ask(lambda: float(connection.execute(now).scalar_one()))
 
     def _complete(self) -> bool:
         """Whether all tables are there; those that are created last tell of the others."""
@@ -166,7 +165,7 @@ class Database:
             try:
                 yield
             except DBAPIError as exc:
-                if exc.connection_invalidated:
+                if exc.connection_invalidated or is_read_only(exc):
                     text = f"{doing}: {type(exc).__name__}: {exc.orig}"
                     raise RecoverableConnectionError(text) from exc
                 raise
@@ -174,10 +173,13 @@ class Database:
     def write(self, doing: str, work: Work[Result], retry_integrity: bool = False) -> Result:
         """Do ``work`` in one transaction; again when the server rolled it back for others' sake.
 
+        Not again when ``statement_timeout`` has passed: each may have waited that long for a lock.
+
         Arguments:
             retry_integrity: also after a violated constraint, when it comes of a race.
         """
         attempt = 0
+        end = time.monotonic() + self.options.statement_timeout
         while True:
             attempt += 1
             try:
@@ -189,7 +191,7 @@ class Database:
                         again = is_transient(exc) or (
                             retry_integrity and isinstance(exc, IntegrityError)
                         )
-                        if not again or attempt >= ATTEMPTS:
+                        if not again or attempt >= ATTEMPTS or time.monotonic() >= end:
                             raise
             except Conflict as exc:
                 if attempt >= ATTEMPTS:

@@ -12,9 +12,12 @@ from sqlalchemy.engine import URL, Engine
 
 from kombu.transport.sqlalchemy.options import SqlOptions
 from kombu.transport.watchdog import GRACE, Watchdog
+from kombu.utils.deadlines import time_left
 
 #: Execution option: this transaction is going to write.
 WRITES = "kombu_writes"
+#: How long a connection waits for locks, in what the pool keeps beside it.
+_WAITS = "kombu_waits"
 #: libpq's way to find out that the other side is gone, in seconds (and milliseconds).
 _KEEPALIVES = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10}
 
@@ -117,7 +120,9 @@ class MySQL(Dialect):
         self.skip_locked = version >= ((10, 6) if dialect.is_mariadb else (8,))
 
     def now(self) -> sa.ColumnElement[float]:
-        return sa.cast(sa.func.unix_timestamp(sa.func.now(6)), sa.Double())
+        # By UTC: a local time of the hour that comes twice in autumn means either of two.
+        since = sa.text("timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6)) / 1e6")
+        return sa.cast(since, sa.Double())
 
 
 class SQLite(Dialect):
@@ -164,6 +169,12 @@ class SQLite(Dialect):
 
         def begin(connection: sa.Connection) -> None:
             writes = connection.get_execution_options().get(WRITES)
+            limit = self.options.statement_timeout
+            left = time_left()
+            seconds = limit if left is None else min(left, limit)
+            if seconds != connection.info.get(_WAITS, limit):
+                connection.info[_WAITS] = seconds
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
         event.listen(engine, "connect", prepare)

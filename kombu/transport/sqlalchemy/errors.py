@@ -32,11 +32,25 @@ _TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03"})
 _TRANSIENT_NUMBERS = frozenset({1205, 1213, 1020})
 
 
+#: SQLSTATE of a server that only reads: a standby, or a primary that was demoted.
+_READ_ONLY = "25006"
+
+
+def _state(error: exc.DBAPIError) -> str | None:
+    cause: Any = error.orig
+    state: str | None = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return state
+
+
+def is_read_only(error: exc.DBAPIError) -> bool:
+    """Whether it takes another connection to write, to another server perhaps."""
+    return _state(error) == _READ_ONLY
+
+
 def is_transient(error: exc.DBAPIError) -> bool:
     """Whether the server rolled a transaction back that may succeed when it is tried again."""
     cause: Any = error.orig
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    if state in _TRANSIENT_STATES:
+    if _state(error) in _TRANSIENT_STATES:
         return True
     arguments = getattr(cause, "args", ())
     if arguments and arguments[0] in _TRANSIENT_NUMBERS:

@@ -14,6 +14,11 @@ from kombu.transport.virtual.policy import QueuePolicy
 from kombu.transport.virtual.store import QueueSpec
 from kombu.utils.json import dumps, loads
 
+#: How many queues are remembered: names for answers come and go. Above it all are forgotten.
+KEEP = 10_000
+#: Messages that one transaction drops of a queue, however many there are.
+DROPPED_AT_ONCE = 10_000
+
 
 class QueueInfo(NamedTuple):
     """What a put needs to know of a queue."""
@@ -82,6 +87,8 @@ class Queues:
 
     def _remember(self, name: str, identifier: int, arguments: str | None) -> QueueInfo:
         policy = QueuePolicy.of(loads(arguments)) if arguments else None
+        if len(self._known) >= KEEP:
+            self._known.clear()
         info = self._known[name] = QueueInfo(identifier, policy)
         return info
 
@@ -97,9 +104,14 @@ class Queues:
 
     def _write(self, connection: sa.Connection, name: str, arguments: str | None) -> None:
         queue, options = self.tables.queue, self.tables.options
-        known = connection.execute(sa.select(queue.c.id).where(queue.c.name == name)).first()
+        known = connection.execute(sa.select(queue.c.name).where(queue.c.name == name)).scalar()
         if known is None:
             connection.execute(sa.insert(queue).values(name=name))
+        elif known != name:
+            raise PreconditionFailed(
+                f"queue {name!r}: to the database its name is that of queue {known!r}; "
+                f"column {queue.name}.name needs a binary collation to tell them apart"
+            )
         if arguments is not None:
             connection.execute(sa.delete(options).where(options.c.queue == name))
             connection.execute(sa.insert(options).values(queue=name, arguments=arguments))
@@ -121,36 +133,47 @@ class Queues:
 
     def _identifier(self, connection: sa.Connection, name: str) -> int | None:
         queue = self.tables.queue
-        found: int | None = connection.execute(
-            sa.select(queue.c.id).where(queue.c.name == name)
-        ).scalar()
-        return found
+        rows = connection.execute(sa.select(queue.c.name, queue.c.id).where(queue.c.name == name))
+        # Compared here, too: a database may take another queue's name for the same.
+        return {row.name: row.id for row in rows}.get(name)
 
     def purge(self, name: str) -> int:
         """Drop what can be claimed, and what published peers have taken and left behind."""
         message, lease = self.tables.message, self.tables.lease
+        doing = f"purge queue {name!r}"
+        identifier = self._read([name]).get(name, (None,))[0]
+        if identifier is None:
+            return 0
+        held = sa.select(lease.c.message_id).where(lease.c.message_id == message.c.id)
+        left_behind = sa.and_(message.c.visible == sa.false(), ~held.exists())
+        count = self._drop(doing, identifier, message.c.visible == sa.true())
+        self._drop(doing, identifier, left_behind)
+        return count
 
-        def purge(connection: sa.Connection) -> int:
-            identifier = self._identifier(connection, name)
-            if identifier is None:
-                return 0
-            of_queue = message.c.queue_id == identifier
-            ready = sa.delete(message).where(of_queue, message.c.visible == sa.true())
-            count = connection.execute(ready).rowcount
-            held = sa.select(lease.c.message_id).where(lease.c.queue_id == identifier)
-            connection.execute(
-                sa.delete(message).where(
-                    of_queue, message.c.visible == sa.false(), message.c.id.not_in(held)
-                )
-            )
-            return count
-
-        return self.database.write(f"purge queue {name!r}", purge)
+    def _drop(self, doing: str, queue: int, which: sa.ColumnElement[bool]) -> int:
+        """Delete messages that are there now, in transactions that end in time; how many."""
+        message = self.tables.message
+        with self.database.reading(doing) as connection:
+            newest = connection.execute(sa.select(sa.func.max(message.c.id))).scalar() or 0
+        some = (
+            sa.select(message.c.id)
+            .where(message.c.queue_id == queue, message.c.id <= newest, which)
+            .limit(DROPPED_AT_ONCE)
+            .subquery()  # MySQL takes a limit nowhere else
+        )
+        drop = sa.delete(message).where(message.c.id.in_(sa.select(some.c.id)))
+        count = 0
+        while True:
+            gone = self.database.write(doing, lambda connection: connection.execute(drop).rowcount)
+            count += gone
+            if gone < DROPPED_AT_ONCE:
+                return count
 
     def delete(self, name: str) -> int:
         """Remove a queue with all that is in it; how many messages could be claimed."""
         tables = self.tables
         message = tables.message
+        dropped = self.purge(name)
 
         def delete(connection: sa.Connection) -> int:
             identifier = self._identifier(connection, name)
@@ -170,7 +193,7 @@ class Queues:
 
         self._known.pop(name, None)
         # A put that came in between refers to the row: the next attempt takes it along.
-        return self.database.write(f"delete queue {name!r}", delete, retry_integrity=True)
+        return dropped + self.database.write(f"delete queue {name!r}", delete, retry_integrity=True)
 
     def ready(self, names: Sequence[str]) -> list[ReadyQueue]:
         """Those of ``names`` that have messages to claim, in their order."""

@@ -33,8 +33,8 @@ from kombu.transport.sqlalchemy.queues import QueueInfo, Queues, ReadyQueue
 from kombu.transport.sqlalchemy.watch import FileTimes
 from kombu.transport.sweeping import Sweep
 from kombu.transport.virtual.envelope import parse
-from kombu.transport.virtual.store import Claim, Discard, PartialPutError, Put, QueueSpec, Store
-from kombu.transport.waking import Polling, Source, Waker
+from kombu.transport.virtual.store import Claim, Discard, Put, QueueSpec, raise_failed
+from kombu.transport.waking import Polling, Source, Waker, WakerStore
 from kombu.utils.json import dumps
 from kombu.utils.logfields import log_fields
 
@@ -58,7 +58,7 @@ class _Row(NamedTuple):
         return self.place == LAST_PLACE and self.ready_at is None and self.expires_at is None
 
 
-class SqlStore(Store):
+class SqlStore(WakerStore):
     """Messages in a table, claimed by hiding them and noting a lease beside.
 
     Arguments:
@@ -178,13 +178,10 @@ class SqlStore(Store):
         else:
             self.database.write(doing, work)
         self._note_times(rows)
-        if refused:
-            if len(puts) == 1:
-                raise refused[0]
-            raise PartialPutError(refused)
+        raise_failed(puts, refused)
 
     def _row(self, put: Put, payload: str, info: QueueInfo) -> _Row:
-        offset = self.database.clock_offset
+        offset = self.database.clock.offset
         ready_at = put.ready_at
         if ready_at is not None and ready_at <= time.time():
             ready_at = None
@@ -256,7 +253,7 @@ class SqlStore(Store):
 
     def _note_times(self, rows: Sequence[_Row]) -> None:
         """Look again when the first of these becomes ready or expires."""
-        now = time.time() + self.database.clock_offset
+        now = self.database.clock.now()
         ready = [row.ready_at for row in rows if row.ready_at is not None]
         ends = [row.expires_at for row in rows if row.expires_at is not None]
         if ready:
@@ -396,7 +393,10 @@ class SqlStore(Store):
         return longest if expires is None else min(float(expires), longest)
 
     def sweep(self, limit: int) -> list[Discard]:
-        discards = self._discard(self.limits.surplus, "maxlen", limit) if self.limits.due else []
+        discards: list[Discard] = []
+        if self.limits.due:
+            discards = self._discard(self.limits.surplus, "maxlen", limit)
+            self.limits.committed()
 
         def expire() -> float:
             expired = self._discard(self._expired, "expired", limit - len(discards))
@@ -429,13 +429,7 @@ class SqlStore(Store):
             for claim in self._to_claims(queue, receipt, taken)
         ]
 
-    # ---- waking
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        return self.waker.wait(queues, timeout)
-
-    def interrupt(self) -> None:
-        self.waker.interrupt()
+    # ---- life
 
     def close(self) -> None:
         own = os.getpid() == self._pid

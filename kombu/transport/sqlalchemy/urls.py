@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL, make_url
 
+from kombu.transport.masking import masked_query
 from kombu.transport.sqlalchemy.errors import ERRORS
 
 #: Scheme without a driver -> drivers to look for, the preferred one first.
@@ -56,7 +57,8 @@ def with_driver(url: URL) -> URL:
 
 
 def masked(uri: str, mask: str) -> str:
-    """The URL with its password hidden."""
+    """The URL with its password hidden, wherever it stands."""
+    uri = masked_query(uri, mask)
     head, separator, rest = uri.partition("://")
     credentials, at, host = rest.rpartition("@")
     if not at or ":" not in credentials:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 
 from kombu.transport.waking import Source
 
 #: Longest pause between two looks at the files' times, which cost next to nothing.
 FILE_PAUSE = 0.05
+#: Nanoseconds within which two writes may bear the same time.
+TICK = 20_000_000
 
 
 class FileTimes(Source):
@@ -46,7 +49,10 @@ class FileTimes(Source):
 
     def look(self, queues: Sequence[str]) -> bool:
         times = self._times()
-        changed, self._seen = times != self._seen, times
+        changed = times != self._seen
+        # Another write may bear the same time, as clocks of files tick slowly: look once more.
+        fresh = changed and abs(time.time_ns() - max(at for at, _ in times)) < TICK
+        self._seen = None if fresh else times
         if changed:
             self._times_within(FILE_PAUSE)
         return changed

@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kombu.transport.virtual.policy import QueuePolicy, size_of
-from kombu.transport.virtual.store import Discard, PartialPutError, Put, QueueFull, Store
+from kombu.transport.virtual.store import (
+    Discard,
+    PartialPutError,
+    Put,
+    QueueFull,
+    Store,
+    raise_failed,
+)
 
 if TYPE_CHECKING:
     from kombu.transport.virtual.topology import Topology
@@ -64,10 +71,7 @@ class Bounds:
                 self.store.put([puts[index] for index in accepted])
             except PartialPutError as exc:
                 failed.update((accepted[at], error) for at, error in exc.failed.items())
-        if failed:
-            if len(puts) == 1:
-                raise failed[0]
-            raise PartialPutError(failed)
+        raise_failed(puts, failed)
 
     def _refused(self, puts: Sequence[Put]) -> dict[int, BaseException]:
         rooms: dict[str, _Room] = {}

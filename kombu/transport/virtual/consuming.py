@@ -15,7 +15,7 @@ from kombu.transport.virtual.dispatch import Consumer
 from kombu.transport.virtual.envelope import EXPIRES_AT, Message, claim_of, leased
 from kombu.transport.virtual.errors import InvalidEnvelope, channel_closed
 from kombu.transport.virtual.qos import QoS
-from kombu.transport.virtual.store import Claim, Envelope
+from kombu.transport.virtual.store import Claim, Envelope, Put, Store
 from kombu.transport.virtual.topology import QueueRecord
 from kombu.utils.logfields import log_fields
 from kombu.utils.loggers import get_logger
@@ -268,7 +268,11 @@ class ConsumeVerbs:
             "queue %r holds what is no message (%s): moved to %r", queue, error, aside,
             extra=log_fields(self.connection.client, queue=queue, reason="quarantined"),
         )  # fmt: skip
-        self._put(aside, dict(raw) if isinstance(raw, Mapping) else {"body": str(raw)})
+        envelope = dict(raw) if isinstance(raw, Mapping) else {"body": str(raw)}
+        if self._hooked_put:
+            self._put(aside, envelope)
+        else:  # as it is: what its properties ask for may be what is wrong with it
+            self._backend.put((Put(aside, envelope),))
         if claim is not None:
             self.connection.keeper.settle(rejects=(claim,))
 
@@ -321,8 +325,11 @@ class ConsumeVerbs:
         _tag_to_queue: dict[str, str]
         _active_queues: list[str]
         _consumer_limit: int
+        _backend: Store
         _cycle: Any
 
+        @property
+        def _hooked_put(self) -> bool: ...
         def _require_open(self, method: str) -> None: ...
         def _require_queue(self, queue: str, method: str) -> QueueRecord | None: ...
         def _remove_queue(self, queue: str) -> None: ...

@@ -24,10 +24,9 @@ Arguments = Mapping[str, Any] | None
 #: What a declaration says of a queue. py-amqp's defaults differ from AMQP's for auto_delete only.
 _PROPERTIES = ("durable", "exclusive", "auto_delete", "arguments")
 
-#: Feature -> the queue arguments that ask for it.
+#: Feature -> the queue arguments that ask for it. A queue that stays costs no message.
 _DEMANDS = {
     "message_ttl": ("x-message-ttl",),
-    "queue_expiry": ("x-expires",),
     "max_length": ("x-max-length",),
     "max_length_bytes": ("x-max-length-bytes",),
     "dead_letter": ("x-dead-letter-exchange",),
@@ -354,15 +353,21 @@ class EntityVerbs:
         if shared is not None:
             row = self.typeof(exchange).prepare_bind(queue, exchange, routing_key, arguments)
             shared.unbind(exchange, row[0] or "", row[1] or "", queue)
+        if self.connection.fanout is not None:
+            self.connection.fanout.unbind(exchange, queue)
 
-    def _expire_queues(self, only: str | None = None) -> bool:
-        """Delete queues that outlived their ``x-expires``, unless the backend does; if any."""
-        if "queue_expiry" in self.store.features.native:
-            return False
-        gone = self.topology.outlived(only)
+    def _expire_queues(self, only: str | None = None) -> list[str]:
+        """Delete queues that outlived their ``x-expires``, where that is for us; their names.
+
+        Not on stores that are shared: who uses a queue in another process is not known here.
+        """
+        features = self.store.features
+        if not features.queue_expiry or "queue_expiry" in features.native:
+            return []
+        gone: list[str] = self.topology.outlived(only)
         for name in gone:
             self._remove_queue(name)
-        return bool(gone)
+        return gone
 
     if TYPE_CHECKING:  # hooks and parts of the channel that these verbs call
         store: Store

@@ -50,15 +50,22 @@ def foreign(text: str) -> Envelope:
     }
 
 
-def noting(message: Envelope, ready_at: float) -> Envelope:
-    """The message, with a note of when it is ready, for :func:`ready_in`."""
+def noting(message: Envelope, ready_at: float | None) -> Envelope:
+    """The message, with a note of when it is ready, for :func:`ready_in`; ``None``: as it is."""
+    if ready_at is None:
+        return message
     return {**message, "properties": {**message["properties"], READY_AT: ready_at}}
+
+
+def ready_at(message: Envelope) -> float:
+    """Unix time before which a message must not be delivered, by its own note; 0.0: at once."""
+    noted = message["properties"].get(READY_AT)
+    return float(noted) if isinstance(noted, int | float) else 0.0
 
 
 def ready_in(message: Envelope) -> float:
     """Seconds that a message must still be held back by its own note; 0.0 without one."""
-    ready_at = message["properties"].get(READY_AT)
-    return max(ready_at - time.time(), 0.0) if isinstance(ready_at, int | float) else 0.0
+    return max(ready_at(message) - time.time(), 0.0)
 
 
 class Codec(Protocol):

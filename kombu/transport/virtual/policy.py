@@ -215,7 +215,8 @@ def dead_letter(message: Envelope, queue: str, reason: Reason, now: float) -> En
     for index, death in enumerate(deaths):
         if death.get("queue") == queue and death.get("reason") == reason:
             deaths.insert(0, deaths.pop(index))
-            deaths[0]["count"] = int(death.get("count", 0)) + 1
+            count = death.get("count")
+            deaths[0]["count"] = (count if isinstance(count, int) else 0) + 1
             break
     else:
         record: dict[str, Any] = {

@@ -217,7 +217,8 @@ class PublishVerbs:
         Arguments:
             mandatory: give the message to the callbacks in ``events["basic_return"]`` when
                 no queue receives it; without any, raise.
-            kwargs: handed on to the ``_put`` hook.
+            kwargs: handed on to the ``_put`` hook; ``confirm_timeout``, if it is not ``None``,
+                has the effect of ``confirm_publish`` for this message.
 
         Raises:
             NotFound: 404, under ``strict``; the exchange is not declared.
@@ -338,7 +339,8 @@ class PublishVerbs:
         """Put one message into all its queues."""
         topology = self.topology
         if topology.expiring:
-            queues = [queue for queue in queues if not self._expire_queues(queue)]
+            gone = self._expire_queues()
+            queues = [queue for queue in queues if queue not in gone]
         full: BaseException | None = None
         hooked = getattr(self._put, "__func__", None) is not PublishVerbs._put
         if len(queues) == 1 and not hooked:
@@ -367,10 +369,10 @@ class PublishVerbs:
         if topology.bounded:
             self.connection.sweep(self)
         if full is not None:
-            self._refused(full)
+            self._refused(full, kwargs.get("confirm_timeout") is not None)
 
-    def _refused(self, error: BaseException) -> None:
-        if self.confirm_publish:
+    def _refused(self, error: BaseException, confirm: bool) -> None:
+        if self.confirm_publish or confirm:
             raise MessageNacked(str(error)) from error
         if self.connection.first_time(("full", str(error))):
             warnings.warn(f"{error}: message refused", UndeliverableWarning, stacklevel=6)
@@ -441,5 +443,5 @@ class PublishVerbs:
         _backend: Store
 
         def _new_queue(self, queue: str, **kwargs: Any) -> None: ...
-        def _expire_queues(self, only: str | None = None) -> bool: ...
+        def _expire_queues(self, only: str | None = None) -> list[str]: ...
         def message_to_python(self, raw_message: Any) -> Any: ...

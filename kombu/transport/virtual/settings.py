@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from kombu.transport.options import TransportOptions, boolean, option, seconds
 
@@ -17,6 +17,8 @@ def _semantics(value: Any) -> str:
 @dataclass(frozen=True, eq=False)
 class VirtualOptions(TransportOptions):
     """What every virtual transport takes."""
+
+    on_channels: ClassVar[tuple[str, ...]] = ("body_encoding", "deadletter_queue")
 
     body_encoding: str | None = option("base64", "how bodies are written: base64, or None for text")
     deadletter_queue: str | None = option(None, "queue for messages that no queue is bound for")

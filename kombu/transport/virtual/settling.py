@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from amqp.exceptions import MessageNacked
+
 from kombu.transport.virtual import policy as policies
 from kombu.transport.virtual.errors import channel_closed
 from kombu.transport.virtual.hooks import overrides
@@ -178,7 +180,17 @@ class SettleVerbs:
                     queue=queue, exchange=exchange, routing_key=key, reason=reason,
                 ),
             )  # fmt: skip
-        self._put_routed(queues, dead, {})
+        try:
+            self._put_routed(queues, dead, {})
+        except MessageNacked as exc:
+            # As RabbitMQ drops it; nobody published it who could be told.
+            logger.warning(
+                "dead letter of queue %r (%s) is lost: %s", queue, reason, exc,
+                extra=log_fields(
+                    self.connection.client,
+                    queue=queue, exchange=exchange, routing_key=key, reason=reason,
+                ),
+            )  # fmt: skip
         self.connection.tell("dead_lettered", queue, 1, reason)
         return True
 

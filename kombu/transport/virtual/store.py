@@ -113,6 +113,18 @@ class PartialPutError(Exception):
         self.failed = dict(failed)
 
 
+def raise_failed(puts: Sequence[Put], failed: Mapping[int, BaseException]) -> None:
+    """Say which messages of a ``put`` are not stored; a single one's error is raised as it is.
+
+    Raises:
+        PartialPutError: there are some.
+    """
+    if failed and len(puts) == 1:
+        raise failed[0]
+    if failed:
+        raise PartialPutError(failed)
+
+
 class QueueFull(Exception):
     """``put`` refused a message because of ``x-overflow=reject-publish`` (a negative confirm)."""
 
@@ -303,6 +315,9 @@ class Fanout(ABC):
     @abstractmethod
     def unsubscribe(self, queue: str) -> None:
         """Stop; messages that have not been pumped yet are dropped with the queue."""
+
+    def unbind(self, exchange: str, queue: str) -> None:  # noqa: B027 - optional
+        """The binding is gone; where subscriptions outlive their consumers."""
 
     def close(self) -> None:  # noqa: B027 - optional
         """Stop listening; called before its store closes."""

@@ -73,6 +73,8 @@ class Topology:
         self.bounded = False
         #: Whether any queue has an ``x-expires``.
         self.expiring = False
+        #: Time (monotonic) before which none of these can have outlived its time.
+        self.outlives_at = float("inf")
         self._read: dict[str, tuple[Sequence[tuple[str, str, str]], Matcher]] = {}
 
     def clear(self) -> None:
@@ -219,15 +221,15 @@ class Topology:
             if not bindings:
                 self._bound.pop(destination, None)
             matcher = self._matchers.get(exchange)
-            if matcher is not None:
-                same = any(
-                    other.exchange == exchange and other.routing_key == routing_key
-                    for other in bindings.values()
-                )
-                if not same or isinstance(matcher, HeadersMatcher):
-                    matcher.remove(routing_key, destination, binding.arguments)
+            # Bound by the same key with other arguments, it stays bound.
+            same = any(
+                other.exchange == exchange and other.routing_key == routing_key
+                for other in bindings.values()
+            )
+            if matcher is not None and (not same or isinstance(matcher, HeadersMatcher)):
+                matcher.remove(routing_key, destination, binding.arguments)
             record = self.state.exchanges.get(exchange)
-            if not isinstance(destination, ExchangeRef):
+            if not same and not isinstance(destination, ExchangeRef):
                 self.state.binding_delete(destination, exchange, routing_key)
                 if record is not None and binding.row is not None:
                     record["table"].discard(binding.row)
@@ -335,6 +337,9 @@ class Topology:
                     self.bounded = True
                 if record.policy is not None and record.policy.expires is not None:
                     self.expiring = True
+                    self.outlives_at = min(
+                        self.outlives_at, record.last_used + record.policy.expires
+                    )
             record.last_used = time.monotonic()
             return record
 
@@ -378,8 +383,18 @@ class Topology:
         if only is not None:
             record = self.queues.get(only)
             return [only] if record is not None and _outlived(record, now) else []
+        if now < self.outlives_at:
+            return []
+        outlived: list[str] = []
         with self.lock:
-            return [name for name, record in self.queues.items() if _outlived(record, now)]
+            self.outlives_at = float("inf")
+            for name, record in self.queues.items():
+                if _outlived(record, now):
+                    outlived.append(name)
+                elif record.policy is not None and record.policy.expires is not None:
+                    since = now if record.consumers else record.last_used
+                    self.outlives_at = min(self.outlives_at, since + record.policy.expires)
+        return outlived
 
 
 def _outlived(record: QueueRecord, now: float) -> bool:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache
 from queue import Empty
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 from weakref import WeakMethod
 
 from amqp.exceptions import ConnectionError as AMQPConnectionError
+from amqp.exceptions import RecoverableConnectionError
 
 from kombu.middleware.chain import chain_of
 from kombu.middleware.events import Notice
@@ -34,6 +35,8 @@ from kombu.utils.loggers import get_logger
 from kombu.utils.scheduling import FairCycle, round_robin_cycle
 
 logger = get_logger(__name__)
+
+_Store = TypeVar("_Store", bound=Store)
 
 
 class Transport(base.Transport):
@@ -64,6 +67,10 @@ class Transport(base.Transport):
     implements = base.default_transport_capabilities
 
     default_port: int | None = None
+
+    #: Host where the URL names none; ``None`` where there is no such thing.
+    default_hostname: str | None = "localhost"
+
     channels: list[Any] = None  # type: ignore[assignment]
     cycle: Any = None
     store: Store | None = None
@@ -107,7 +114,8 @@ class Transport(base.Transport):
         """Exchanges, queues and bindings: of this connection, unless a driver shares them.
 
         A driver whose backend can hold bindings for all clients passes a
-        :class:`~.store.TopologyStore` as ``shared`` (which may connect when first asked).
+        :class:`~.store.TopologyStore` as ``shared``, which finds the backend by
+        :meth:`connected_to`.
         """
         return Topology(vhost=self._vhost())
 
@@ -126,6 +134,20 @@ class Transport(base.Transport):
     def _vhost(self) -> str:
         return str(getattr(self.client, "virtual_host", None) or "/")
 
+    def connected_to(self, kind: type[_Store]) -> _Store:
+        """The store, for what shares its backend with it: bindings held for all clients.
+
+        Raises:
+            RecoverableConnectionError: the connection is not established.
+        """
+        if not isinstance(self.store, kind):
+            raise RecoverableConnectionError("not connected")
+        return self.store
+
+    def longest_pause(self) -> float:
+        """Seconds between two looks at most, as :attr:`polling_interval` is set now."""
+        return self.polling_interval or 1.0
+
     @property
     def state(self) -> BrokerState:
         """Exchanges and bindings, in the recorded shape."""
@@ -134,7 +156,7 @@ class Transport(base.Transport):
     @property
     def default_connection_params(self) -> dict[str, Any]:
         """What is connected to when the URL does not say."""
-        return {"port": self.default_port, "hostname": "localhost"}
+        return {"port": self.default_port, "hostname": self.default_hostname}
 
     # ---- connection
 
@@ -308,10 +330,12 @@ class Transport(base.Transport):
         self.dispatcher.credit_returned()
 
     def sweep(self, channel: Any) -> None:
-        """Dead-letter what the store took out of its queues by itself."""
+        """What time brings: queues unused for too long go, messages are dead-lettered."""
         store = self.store
         if store is None:
             return
+        if self.topology.expiring:
+            channel._expire_queues()
         while True:
             discards = store.sweep(100)
             if self.bounds is not None:

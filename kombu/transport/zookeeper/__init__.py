@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from kombu.transport import base, virtual
+from kombu.transport import virtual
 from kombu.transport.clients import load_client
-from kombu.transport.features import Features
 from kombu.transport.options import shown_by
+from kombu.transport.virtual.drivers import DriverChannel
 from kombu.transport.virtual.store import Store
 from kombu.transport.virtual.topology import Topology
 
@@ -27,8 +27,8 @@ from kombu.transport.zookeeper.watching import PromptHandler
 DEFAULT_PORT = 2181
 
 
-@shown_by(ZookeeperOptions, "body_encoding", "deadletter_queue")
-class Channel(virtual.Channel):
+@shown_by(ZookeeperOptions)
+class Channel(DriverChannel):
     """A channel of a broker in a ZooKeeper tree."""
 
 
@@ -41,36 +41,15 @@ class Transport(virtual.Transport):
 
     Channel = Channel
     Options = ZookeeperOptions
-    polling_interval = 1
+    options: ZookeeperOptions
     default_port = DEFAULT_PORT
     driver_type = "zookeeper"
     driver_name = "kazoo"
-    features: ClassVar[Features] = ZookeeperStore.features
+    features = ZookeeperStore.features
     errors = ERRORS
-    implements = base.Implements.of(features)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._session: Session | None = None
         super().__init__(*args, **kwargs)
-
-    @property
-    def session(self) -> Session:
-        """The session, begun when first asked for."""
-        if self._session is None:
-            assert isinstance(self.options, ZookeeperOptions)
-            session = Session(
-                KazooClient(
-                    self._hosts(),
-                    timeout=self.options.session_timeout,
-                    handler=PromptHandler(),
-                    **self._login(),
-                ),
-                Paths(str(self.client.virtual_host or "/")),
-                self.options.operation_timeout,
-            )
-            session.start(self.client.connect_timeout or self.options.operation_timeout)
-            self._session = session
-        return self._session
 
     def _hosts(self) -> str:
         """All servers of an ensemble: alternates are given as further URLs."""
@@ -92,12 +71,23 @@ class Transport(virtual.Transport):
 
     def create_store(self) -> Store:
         """Messages of the tree."""
-        self._session = None
-        return ZookeeperStore(self.session)
+        session = Session(
+            KazooClient(
+                self._hosts(),
+                timeout=self.options.session_timeout,
+                handler=PromptHandler(),
+                **self._login(),
+            ),
+            Paths(self._vhost()),
+            self.options.operation_timeout,
+        )
+        session.start(self.client.connect_timeout or self.options.operation_timeout)
+        return ZookeeperStore(session)
 
     def create_topology(self) -> Topology:
         """Exchanges and bindings, shared with all clients of the tree."""
-        return Topology(vhost=self._vhost(), shared=ZookeeperTopology(lambda: self.session))
+        shared = ZookeeperTopology(lambda: self.connected_to(ZookeeperStore).session)
+        return Topology(vhost=self._vhost(), shared=shared)
 
     def driver_version(self) -> str:
         """Version of kazoo."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from kombu.transport.windows import windows
 from kombu.transport.zookeeper.session import Session
 
 #: Nodes, and bytes of their data, in one request; the server takes a megabyte.
@@ -38,7 +39,7 @@ class Moves:
         if len(moves) == 1 or self._singly > 0:
             self._singly -= len(moves)
             return self._one_by_one(moves)
-        groups = list(grouped(moves))
+        groups = list(windows(moves, data_size, LARGEST_GROUP, LARGEST_REQUEST))
         pending = [self._commit(group) for group in groups]
         done: list[bool] = []
         for group, result in zip(groups, pending, strict=True):
@@ -62,18 +63,8 @@ class Moves:
         return transaction.commit_async()
 
 
-def grouped(moves: Sequence[Move]) -> Iterator[list[Move]]:
-    """Cut into requests that the server takes."""
-    group: list[Move] = []
-    size = 0
-    for move in moves:
-        if group and (len(group) == LARGEST_GROUP or size + len(move.data) > LARGEST_REQUEST):
-            yield group
-            group, size = [], 0
-        group.append(move)
-        size += len(move.data)
-    if group:
-        yield group
+def data_size(move: Move) -> int:
+    return len(move.data)
 
 
 def succeeded(results: Sequence[Any]) -> bool:

@@ -42,16 +42,20 @@ class Session:
             RecoverableConnectionError: no server answered within ``connect_timeout`` seconds.
         """
         with ERRORS.mapped("connect to ZooKeeper"):
-            self.client.start(timeout=connect_timeout)
-            for path in (
-                self.paths.owners,
-                self.paths.claims,
-                self.paths.delayed,
-                self.paths.exchanges,
-                self.paths.queues,
-                self.paths.quarantine,
-            ):
-                self.client.ensure_path(path)
+            try:
+                self.client.start(timeout=connect_timeout)
+                for path in (
+                    self.paths.owners,
+                    self.paths.claims,
+                    self.paths.delayed,
+                    self.paths.exchanges,
+                    self.paths.queues,
+                    self.paths.quarantine,
+                ):
+                    self.call(self.client.ensure_path_async(path))
+            except BaseException:
+                self.stop()  # else its thread would keep the session for ever
+                raise
         self.client.add_listener(self._on_state)
 
     def _on_state(self, state: str) -> None:
@@ -87,10 +91,15 @@ class Session:
         return True
 
     def children(self, path: str, watch: Callable[[Any], None] | None = None) -> list[str]:
-        try:
-            return list(self.call(self.client.get_children_async(path, watch=watch)))
-        except NoNodeError:
-            return []
+        """Names below a node, none if it is not there; then it is its making that is watched."""
+        while True:
+            try:
+                return list(self.call(self.client.get_children_async(path, watch=watch)))
+            except NoNodeError:
+                if watch is None:
+                    return []
+                if self.call(self.client.exists_async(path, watch=watch)) is None:
+                    return []
 
     def read(self, path: str) -> bytes | None:
         try:
@@ -111,15 +120,6 @@ class Session:
             except NoNodeError:
                 if self.call(self.client.exists_async(path, watch=watch)) is None:
                     return None  # the watch tells when it is made
-
-    def watched_children(self, path: str, watch: Watch) -> list[str]:
-        """As :meth:`children`; a node that is not there yet is watched, too."""
-        while True:
-            try:
-                return list(self.call(self.client.get_children_async(path, watch=watch)))
-            except NoNodeError:
-                if self.call(self.client.exists_async(path, watch=watch)) is None:
-                    return []
 
     def delete_tree(self, path: str) -> int:
         """Remove a node with its children (one level); how many children there were."""

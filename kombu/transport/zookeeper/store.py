@@ -9,29 +9,31 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from kazoo.exceptions import KazooException, NoNodeError
+from kazoo.exceptions import KazooException, NodeExistsError, NoNodeError
 
 from kombu.transport.features import SHARED_STORE
+from kombu.transport.sweeping import Sweep
 from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.errors import message_too_large
 from kombu.transport.virtual.store import (
     Claim,
     Envelope,
-    PartialPutError,
     Put,
     QueueSpec,
-    Store,
+    raise_failed,
 )
+from kombu.transport.waking import Looking, Waker, WakerStore
 from kombu.transport.zookeeper.errors import ERRORS
 from kombu.transport.zookeeper.listing import Listing
 from kombu.transport.zookeeper.moves import Move, Moves
-from kombu.transport.zookeeper.paths import ClaimName, DelayedName, Paths
+from kombu.transport.zookeeper.paths import ENTRY_PREFIX, ClaimName, DelayedName, Paths
 from kombu.transport.zookeeper.session import Session
 from kombu.utils.json import dumps
 from kombu.utils.logfields import log_fields
@@ -42,7 +44,7 @@ logger = logging.getLogger(__name__)
 LARGEST_MESSAGE = 1_048_575 - 4_096
 
 
-class ZookeeperStore(Store):
+class ZookeeperStore(WakerStore):
     """Messages as znodes.
 
     Arguments:
@@ -52,23 +54,27 @@ class ZookeeperStore(Store):
     features = replace(
         SHARED_STORE,
         max_length_bytes=False,
-        native=frozenset({"priority", "delay", "leases"}),
     )
     claim_window = 100
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.paths: Paths = session.paths
-        self._condition = threading.Condition()
-        self._interrupted = False
+        #: Owners that may have died, and messages whose delay has ended.
+        self._orphans = Sweep()
+        self._delays = Sweep()
+        self.waker = Waker(Looking(self._has_entries), self._orphans, self._delays)
+        self._pid = os.getpid()
         self._listings: dict[str, Listing] = {}
         self._holdings = itertools.count()
         self._claiming = Moves(session)
         self._settling = Moves(session)
-        self._orphans_stale = True
-        self._delayed_stale = True
-        self._next_due = float("inf")
-        session.on_change = self._notify
+        self._claim_lock = threading.Lock()
+        #: Receipts that were given out and are not settled.
+        self._held: set[str] = set()
+        #: Whether a claim failed, perhaps after it had taken something.
+        self._unsure = False
+        session.on_change = self.waker.ring
 
     # ---- queues
 
@@ -84,7 +90,29 @@ class ZookeeperStore(Store):
         self._listings.pop(queue, None)
         with ERRORS.mapped(f"delete queue {queue!r}"):
             self.session.outcome(self.session.client.delete_async(self.paths.declaration(queue)))
+            pending = [
+                self.session.client.delete_async(f"{self.paths.delayed}/{name}")
+                for name in self.session.children(self.paths.delayed)
+                if DelayedName.parse(name).queue == queue
+            ]
+            pending += [self.session.client.delete_async(path) for path in self._bindings(queue)]
+            for result in pending:
+                self.session.outcome(result)
             return self.session.delete_tree(self.paths.queue(queue))
+
+    def _bindings(self, queue: str) -> list[str]:
+        """Nodes of a queue's bindings, made by whomever."""
+        folders = [
+            f"{self.paths.exchanges}/{exchange}"
+            for exchange in self.session.children(self.paths.exchanges)
+        ]
+        end = self.paths.binding("", queue)
+        return [
+            f"{folder}/{name}"
+            for folder in folders
+            for name in self.session.children(folder)
+            if name.endswith(end)
+        ]
 
     def exists(self, queue: str) -> bool:
         with ERRORS.mapped(f"look up queue {queue!r}"):
@@ -115,8 +143,6 @@ class ZookeeperStore(Store):
             for index, text in enumerate(data)
             if len(text) > LARGEST_MESSAGE
         }
-        if failed and len(puts) == 1:
-            raise failed[0]
         with ERRORS.mapped(f"put {len(puts)} message(s)"):
             # One session's requests are carried out in order, so that they needn't be waited
             # for one by one.
@@ -129,11 +155,8 @@ class ZookeeperStore(Store):
                 try:
                     self._finish(puts[index], data[index], result)
                 except KazooException as exc:
-                    if len(puts) == 1:
-                        raise
                     failed[index] = exc
-        if failed:
-            raise PartialPutError(failed)
+            raise_failed(puts, failed)
 
     def _create(self, put: Put, data: bytes) -> Any:
         if put.ready_at is not None and put.ready_at > time.time():
@@ -152,20 +175,36 @@ class ZookeeperStore(Store):
 
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
         claims: list[Claim] = []
-        with ERRORS.mapped("claim messages"):
-            self._sweep()
-            for queue in queues:
-                while len(claims) < limit:
-                    names = self._listing(queue).take(limit - len(claims))
-                    if not names:
-                        break
-                    claims += self._claim_entries(queue, names)
+        with ERRORS.mapped("claim messages"), self._claim_lock:
+            try:
+                if self._unsure:
+                    self._give_back_unclaimed()
+                self._orphans.run(self._restore_orphans)
+                self._delays.run(self._release_delayed)
+                for queue in queues:
+                    while len(claims) < limit:
+                        names = self._listing(queue).take(limit - len(claims))
+                        if not names:
+                            break
+                        claims += self._claim_entries(queue, names)
+            except BaseException:
+                self._unsure = True
+                raise
+            self._held.update(claim.receipt for claim in claims)
         return claims
+
+    def _give_back_unclaimed(self) -> None:
+        """What a claim took before it failed: nobody knows of it, and its owner lives."""
+        if owner := self.session.owner:
+            folder = f"{self.paths.claims}/{owner}"
+            paths = [f"{folder}/{name}" for name in sorted(self.session.children(folder))]
+            self._restore_all([path for path in paths if path not in self._held])
+        self._unsure = False
 
     def _listing(self, queue: str) -> Listing:
         listing = self._listings.get(queue)
         if listing is None:
-            listing = Listing(self.session, self.paths.queue(queue), self._notify)
+            listing = Listing(self.session, self.paths.queue(queue), self.waker.ring)
             self._listings[queue] = listing
         return listing
 
@@ -219,110 +258,97 @@ class ZookeeperStore(Store):
             ]
             if done := [Move(claim.receipt, None, b"") for claim in (*acks, *rejects)]:
                 self._settling.carry_out(done)
-            for result in pending:
-                self.session.outcome(result)
+            for each in pending:
+                self._see_to(*each)
+        self._held.difference_update(claim.receipt for claim in (*acks, *releases, *rejects))
         if releases:
-            self._notify()
+            self.waker.ring()
 
-    def _give_back(self, path: str, message: Envelope, deliveries: int) -> Any:
+    def _give_back(self, path: str, message: Envelope, deliveries: int) -> tuple[Move, Any]:
+        """Begin to move a claimed message back to its old place."""
         claim = ClaimName.parse(path.rpartition("/")[2])
         text = dumps({**message, "redelivered": True, "deliveries": deliveries + 1})
         if claim.queue in self._listings:
             self._listings[claim.queue].start_over()
-        return self._move(path, f"{self.paths.queue(claim.queue)}/{claim.entry}", text.encode())
+        place = f"{self.paths.queue(claim.queue)}/{claim.entry}"
+        move = Move(path, place, text.encode())
+        return move, self._move(path, place, move.data)
+
+    def _see_to(self, move: Move, pending: Any) -> None:
+        """Wait until a message is back; it must not stay where nobody looks for it."""
+        _, created = self.session.call(pending)
+        if isinstance(created, NoNodeError):  # the queue was deleted, and its messages with it
+            self.session.outcome(self.session.client.delete_async(move.source))
+        elif isinstance(created, NodeExistsError):  # deleted and made anew, and its numbers, too
+            assert move.target is not None
+            transaction = self.session.client.transaction()
+            transaction.delete(move.source)
+            head = move.target[: move.target.rindex(ENTRY_PREFIX) + len(ENTRY_PREFIX) + 4]
+            transaction.create(head, move.data, sequence=True)
+            self.session.call(transaction.commit_async())
 
     # ---- owners that died, delays that ended
 
-    def _sweep(self) -> None:
-        if self._orphans_stale:
-            self._orphans_stale = False
-            self._restore_orphans()
-        if self._delayed_stale or time.time() >= self._next_due:
-            self._delayed_stale = False
-            self._release_delayed()
-
     def _owners_changed(self, event: Any) -> None:
-        self._orphans_stale = True
-        self._notify()
+        self._orphans.within(0)
 
     def _delayed_changed(self, event: Any) -> None:
-        self._delayed_stale = True
-        self._notify()
+        self._delays.within(0)
 
-    def _restore_orphans(self) -> None:
+    def _restore_orphans(self) -> float:
+        """Give back what dead owners hold; ``inf``, for a watch tells when there are others."""
         # Claims first: an owner that appears between the two look-ups is then not missed.
         claiming = self.session.children(self.paths.claims)
         living = set(self.session.children(self.paths.owners, watch=self._owners_changed))
         for owner in sorted(set(claiming) - living):
             folder = f"{self.paths.claims}/{owner}"
             names = self.session.children(folder)
-            pending = [self._restore(f"{folder}/{name}") for name in sorted(names)]
-            for result in pending:
-                if result is not None:
-                    self.session.call(result)
+            self._restore_all([f"{folder}/{name}" for name in sorted(names)])
             if not self.session.children(folder):
                 self.session.outcome(self.session.client.delete_async(folder))
+        return float("inf")
 
-    def _restore(self, path: str) -> Any:
+    def _restore_all(self, paths: Sequence[str]) -> None:
+        for each in filter(None, [self._restore(path) for path in paths]):
+            self._see_to(*each)
+
+    def _restore(self, path: str) -> tuple[Move, Any] | None:
         data = self.session.read(path)
         message = parse(data)
         if message is None:
             return None
         return self._give_back(path, message, message.pop("deliveries", 0))
 
-    def _release_delayed(self) -> None:
-        self._next_due = float("inf")
+    def _release_delayed(self) -> float:
+        """Put into their queues what is due; seconds until the next is."""
         now = time.time() * 1000
         for name in sorted(self.session.children(self.paths.delayed, watch=self._delayed_changed)):
             delayed = DelayedName.parse(name)
             if delayed.ready_milliseconds > now:
-                self._next_due = delayed.ready_milliseconds / 1000
-                break
+                return (delayed.ready_milliseconds - now) / 1000
             path = f"{self.paths.delayed}/{name}"
             data = self.session.read(path)
             if data is None:
                 continue
-            transaction = self.session.client.transaction()
-            transaction.delete(path)
-            transaction.create(
-                self.paths.entry(delayed.queue, delayed.priority), data, sequence=True
-            )
-            self.session.call(transaction.commit_async())
+            if isinstance(self._release(path, delayed, data), NoNodeError):
+                self.session.create(self.paths.queue(delayed.queue))  # as put does
+                self._release(path, delayed, data)
+        return float("inf")
 
-    # ---- waking
+    def _release(self, path: str, delayed: DelayedName, data: bytes) -> Any:
+        """Put a delayed message into its queue; its name there, or why it is not."""
+        transaction = self.session.client.transaction()
+        transaction.delete(path)
+        transaction.create(self.paths.entry(delayed.queue, delayed.priority), data, sequence=True)
+        return self.session.call(transaction.commit_async())[1]
 
-    def _notify(self) -> None:
-        with self._condition:
-            self._condition.notify_all()
+    # ---- life
 
-    def _has_work(self, queues: Sequence[str]) -> bool:
-        return (
-            self._orphans_stale
-            or self._delayed_stale
-            or time.time() >= self._next_due
-            or any(self._listing(queue).may_have_entries for queue in queues)
-        )
-
-    def wait(self, queues: Sequence[str], timeout: float | None) -> bool:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self._condition:
-            while not self._interrupted:
-                if self._has_work(queues):
-                    return True
-                pause = self._next_due - time.time()
-                if deadline is not None:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        return False
-                    pause = min(pause, left)
-                self._condition.wait(None if pause == float("inf") else max(pause, 0.0))
-            self._interrupted = False
-            return False
-
-    def interrupt(self) -> None:
-        with self._condition:
-            self._interrupted = True
-            self._condition.notify_all()
+    def _has_entries(self, queues: Sequence[str]) -> bool:
+        return any(self._listing(queue).may_have_entries for queue in queues)
 
     def close(self) -> None:
+        if os.getpid() != self._pid:
+            return
         self.session.stop()
+        self.waker.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,18 +13,21 @@ import pytest
 from azure.servicebus import ServiceBusMessage
 
 from kombu import Connection
-from kombu.testing.conformance.store import StoreContract, bodies, envelope
+from kombu.testing.conformance.store import bodies, envelope
+from kombu.testing.faults import frozen
 from kombu.transport.azureservicebus import Transport
+from kombu.transport.azureservicebus.options import ServiceBusOptions
 from kombu.transport.azureservicebus.store import ServiceBusStore
 from kombu.transport.virtual.errors import MessageTooLarge
 from kombu.transport.virtual.store import Put, QueueSpec
+from t.integration.stepped import SteppedContract, UnorderedReturns
 from t.services.pool import Servers
 
 OpenStore = Callable[..., ServiceBusStore]
 
 
 @pytest.mark.server("servicebus")
-class TestServiceBusStore(StoreContract):
+class TestServiceBusStore(UnorderedReturns, SteppedContract):
     @pytest.fixture
     def open_store(self, servers: Servers) -> OpenStore:
         environment = servers.env("servicebus")
@@ -44,14 +48,6 @@ class TestServiceBusStore(StoreContract):
             return store
 
         return open_one
-
-    def test_released_messages_return_to_the_head_in_order(self, store: Any, queue: str) -> None:
-        """They do return, in an order that Service Bus does not promise."""
-        self.put(store, queue, *"abcdef")
-        claims = self.claim(store, queue, 4)
-        store.settle(acks=[claims[1]], releases=[claims[3], claims[0], claims[2]])
-        again = self.claim(store, queue, 5)
-        assert sorted(bodies(again)) == ["a", "c", "d", "e", "f"]
 
     def test_higher_priority_first_then_age(self, store: Any, queue: str) -> None:
         """Priority steps are queues of their own."""
@@ -96,15 +92,6 @@ class TestServiceBusStore(StoreContract):
         with pytest.raises(MessageTooLarge, match=r"\d+ bytes.*262144"):
             store.put([Put(queue, envelope("x" * 300_000))])
         assert store.size(queue) == 0
-
-    def test_priorities_are_queues_of_their_own(self, open_store: OpenStore) -> None:
-        store = open_store()
-        store.declare(QueueSpec("urgent", arguments=self.priority_arguments))
-        self.put(store, "urgent", "low")
-        self.put(store, "urgent", "high", priority=9)
-        assert store.size("urgent") == 2
-        assert bodies(self.claim(store, "urgent", 2)) == ["high", "low"]
-        assert store.delete("urgent") == 0
 
     def test_a_message_of_others(self, open_store: OpenStore, queue: str) -> None:
         store = open_store()
@@ -156,3 +143,41 @@ class TestServiceBusStore(StoreContract):
         service = open_store().service
         properties = service.management.get_queue(service.name(queue))
         assert properties.lock_duration == timedelta(seconds=2)
+
+    def test_what_is_given_back_often_is_not_lost(self, open_store: OpenStore, queue: str) -> None:
+        """By default the service hides a message after ten deliveries."""
+        store = open_store()
+        self.put(store, queue, "a")
+        for _ in range(12):
+            store.settle(releases=self.claim(store, queue, 1))
+        assert bodies(self.claim(store, queue, 1)) == ["a"]
+        store.close()
+
+    def test_a_publish_does_not_hang(
+        self, servers: Servers, open_store: OpenStore, queue: str
+    ) -> None:
+        store, other = open_store(request_timeout=3.0, retry_total=1), f"{queue}-other"
+        self.put(store, queue, "before")
+        store.declare(QueueSpec(other))
+        with frozen(servers.service("servicebus").procs[0]["pid"]):
+            for target in (queue, other):  # by a link that is open, and by one that is not
+                start = time.monotonic()
+                with pytest.raises(Transport.errors.connection_errors):
+                    self.put(store, target, "late")
+                assert time.monotonic() - start < 10
+            store.close()
+            until = time.monotonic() + 10
+            while any(each.name == "kombu-close" for each in threading.enumerate()):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+
+
+def test_lock_renewal_is_limited_when_it_was_asked_for() -> None:
+    def max_hold(**options: Any) -> float | None:
+        return ServiceBusOptions.parse(options, "azureservicebus").max_hold
+
+    assert max_hold() is None
+    assert max_hold(max_lock_renewal_duration=5) is None
+    assert max_hold(use_lock_renewal=True) == 3600
+    assert max_hold(use_lock_renewal=True, max_lock_renewal_duration=5) == 5
+    assert max_hold(use_lock_renewal=True, max_hold=7) == 7

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,20 +12,21 @@ from uuid import uuid4
 
 import pytest
 
-from kombu import Connection, Exchange, Queue
-from kombu.testing.conformance.store import StoreContract, bodies, envelope
+from kombu import Connection, Exchange, Queue, binding
+from kombu.testing.conformance.store import bodies, envelope
 from kombu.transport.azurestoragequeues import Transport
 from kombu.transport.azurestoragequeues.store import LARGEST_MESSAGE, StorageQueueStore
 from kombu.transport.virtual.envelope import noting
 from kombu.transport.virtual.errors import MessageTooLarge
-from kombu.transport.virtual.store import Put, QueueSpec, Store
+from kombu.transport.virtual.store import Put, QueueSpec
+from t.integration.stepped import UnorderedReturns, VisibilityContract
 from t.services.pool import Servers
 
 OpenStore = Callable[..., StorageQueueStore]
 
 
 @pytest.mark.server("azurite")
-class TestStorageQueueStore(StoreContract):
+class TestStorageQueueStore(UnorderedReturns, VisibilityContract):
     @pytest.fixture
     def open_store(self, servers: Servers) -> OpenStore:
         prefix = f"{uuid4().hex[:8]}-"
@@ -36,33 +40,6 @@ class TestStorageQueueStore(StoreContract):
 
         return open_one
 
-    def test_purge_leaves_what_is_claimed(self, store: Store, queue: str) -> None:
-        """Azure's own purge takes what is held, too; it still can be settled."""
-        self.put(store, queue, "one", "two", "three")
-        (claim,) = self.claim(store, queue, 1)
-        assert store.purge(queue) == 2
-        store.settle(releases=[claim])
-        assert store.size(queue) == 0
-
-    def test_released_messages_return_to_the_head_in_order(self, store: Store, queue: str) -> None:
-        """Azure puts them behind those that wait."""
-        self.put(store, queue, *"abcdef")
-        claims = self.claim(store, queue, 4)
-        store.settle(acks=[claims[1]], releases=[claims[0], claims[2], claims[3]])
-        again = self.claim(store, queue, 5)
-        assert sorted(bodies(again)) == ["a", "c", "d", "e", "f"]
-        assert [claim.redelivered for claim in again].count(True) == 3
-
-    def test_a_dead_owners_message_returns_within_its_lease(
-        self, open_store: OpenStore, queue: str
-    ) -> None:
-        dead, living = open_store(lease=1), open_store()
-        self.put(dead, queue, "a")
-        self.claim(dead, queue, 1)
-        (again,) = self.claim(living, queue, 1)
-        assert again.message["body"] == "a"
-        assert again.redelivered
-
     def test_a_claim_is_one_call_of_32(self, open_store: OpenStore, queue: str) -> None:
         store = open_store()
         self.put(store, queue, *map(str, range(40)))
@@ -74,15 +51,6 @@ class TestStorageQueueStore(StoreContract):
         with pytest.raises(MessageTooLarge, match=rf"\d+ bytes.*{LARGEST_MESSAGE}"):
             store.put([Put(queue, envelope("x" * LARGEST_MESSAGE))])
         assert store.size(queue) == 0
-
-    def test_priorities_are_queues_of_their_own(self, open_store: OpenStore) -> None:
-        store = open_store()
-        store.declare(QueueSpec("urgent", arguments=self.priority_arguments))
-        self.put(store, "urgent", "low")
-        self.put(store, "urgent", "high", priority=9)
-        assert store.size("urgent") == 2
-        assert bodies(self.claim(store, "urgent", 2)) == ["high", "low"]
-        assert store.delete("urgent") == 0
 
     def test_a_text_of_others_becomes_a_message(self, open_store: OpenStore, queue: str) -> None:
         store = open_store()
@@ -125,6 +93,27 @@ class TestStorageQueueStore(StoreContract):
         (message,) = store.queues.client("q").peek_messages()
         lifetime = (message.expires_on - message.inserted_on).total_seconds()
         assert lifetime <= 60 if not arguments else lifetime > 1e9
+
+
+@pytest.mark.server("azurite")
+def test_a_forked_child_does_not_wait_for_threads_of_its_parent(servers: Servers) -> None:
+    script = """
+        import os, signal, sys
+        from kombu import Connection, Exchange, Queue
+
+        exchange = Exchange("forked", "fanout")
+        producer = Connection(sys.argv[1]).Producer(exchange=exchange)
+        queues = [Queue(f"forked-{number}", exchange) for number in range(3)]
+        producer.publish("parent", declare=queues)
+        child = os.fork()
+        if not child:
+            signal.alarm(10)
+            producer.publish("child")
+            os._exit(0)
+        os._exit(os.waitpid(child, 0)[1])
+    """
+    url = servers.env("azurite")["AZURE_QUEUES_URL"]
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script), url], check=True, timeout=30)
 
 
 @pytest.mark.server("azurite")
@@ -177,3 +166,31 @@ class TestSharedBindings:
         with connect() as other, pytest.warns(UserWarning, match="No queues"):
             other.Producer().publish(1, exchange="x", routing_key="k")
         assert queue.get() is None
+
+    def test_more_bindings_than_fit_are_kept_by_who_made_them(
+        self, connect: Callable[..., Any]
+    ) -> None:
+        channel = connect().channel()
+        exchange = Exchange("many", "direct")
+        keys = [f"{number}-" + "k" * 3000 for number in range(8)]
+        bindings = [binding(exchange, routing_key=key) for key in keys]
+        queue = Queue("full", bindings=bindings)(channel)
+        queue.declare()
+        for key in keys:
+            channel.Producer().publish(key[:5], exchange="many", routing_key=key)
+        assert len(list(iter(lambda: queue.get(no_ack=True), None))) == len(keys)
+        for key in keys:
+            channel.queue_unbind("full", "many", key)
+        channel.Producer().publish("none", exchange="many", routing_key=keys[-1])
+        assert queue.get() is None
+
+    def test_a_binding_that_others_overwrite_each_time_is_an_error(
+        self, connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connection = connect()
+        channel = connection.channel()
+        Queue("q")(channel).declare()
+        client = connection.transport.queues.client("q")
+        monkeypatch.setattr(client, "set_queue_metadata", lambda metadata: None)
+        with pytest.raises(connection.channel_errors, match="bindings of queue 'q'"):
+            Queue("q", Exchange("x"), routing_key="k")(channel).declare()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import pytest
@@ -12,9 +12,11 @@ from amqp.exceptions import NotFound, RecoverableConnectionError
 from kombu import Connection
 from kombu.testing.conformance.store import StoreContract, bodies, envelope
 from kombu.testing.faults import frozen
+from kombu.transport.gcpubsub import subscriptions
 from kombu.transport.gcpubsub.clients import Clients
 from kombu.transport.gcpubsub.options import PubSubOptions
 from kombu.transport.gcpubsub.store import PubSubStore
+from kombu.transport.gcpubsub.topology import PubSubTopology
 from kombu.transport.virtual.store import Put, QueueSpec
 from t.services.pool import Servers
 
@@ -85,6 +87,85 @@ class TestPubSubStore(StoreContract):
             self.put(one, queue, "b")
         self.put(one, queue, "c")
         assert bodies(self.claim(one, queue, 1)) == ["c"]
+
+    def test_a_queue_made_anew_on_another_topic_is_found(
+        self, stores: OpenStore, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is published to the old topic would reach nobody, and nobody would be told."""
+        monkeypatch.setattr(subscriptions, "REMEMBERED", 0.0)
+        one, other = stores(), stores()
+        other.subscriptions.ensure(queue, f"{queue}-old", "key")
+        self.put(one, queue, "a")
+        other.delete(queue)
+        other.subscriptions.ensure(queue, f"{queue}-new", "key")
+        self.put(one, queue, "b")
+        assert bodies(self.claim(other, queue, 1)) == ["b"]
+
+    def test_what_can_not_be_set_aside_stops_nobody(
+        self, stores: OpenStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, queue = stores(), "q" * 240  # no room for the name of the other subscription
+        store.declare(QueueSpec(queue))
+        target = store.subscriptions.ensure(queue)
+        store.clients.publish(
+            target.topic, [{"data": b"not a message", "attributes": target.attributes}]
+        )
+        self.put(store, queue, "a")
+        assert bodies(self.claim(store, queue, 1)) == ["a"]
+
+    def test_what_comes_late_opens_no_channel(self, store: PubSubStore, queue: str) -> None:
+        self.put(store, queue, "a")
+        claims = self.claim(store, queue, 1)
+        store.close()
+        for use in (
+            lambda: store.settle(releases=claims),
+            lambda: store.put([Put(queue, envelope("b"))]),
+            lambda: store.size(queue),
+        ):
+            with pytest.raises(RecoverableConnectionError, match="closed"):
+                use()
+
+
+@pytest.mark.server("pubsub")
+class TestBindings:
+    @pytest.fixture
+    def topologies(self, open_store: OpenStore) -> Iterator[Callable[[], PubSubTopology]]:
+        opened: list[PubSubStore] = []
+
+        def open_one() -> PubSubTopology:
+            store = open_store()
+            opened.append(store)
+            return PubSubTopology(lambda: store.subscriptions)
+
+        yield open_one
+        for store in opened:
+            store.close()
+
+    def test_a_queue_made_anew_with_another_key_is_found(
+        self, topologies: Callable[[], PubSubTopology]
+    ) -> None:
+        one, other = topologies(), topologies()
+        other.bind("exchange", "before", "", "kombu-queue")
+        assert one.bindings("exchange") == [("before", "", "kombu-queue")]
+        other._connect().delete("kombu-queue")
+        other.bind("exchange", "after", "", "kombu-queue")
+        assert one.refresh()
+        assert one.bindings("exchange") == [("after", "", "kombu-queue")]
+        assert not one.refresh(), "not again for each message that finds no queue"
+
+    def test_bindings_end_with_a_queue_that_pubsub_deleted(
+        self, topologies: Callable[[], PubSubTopology], open_store: OpenStore
+    ) -> None:
+        one, other = topologies(), topologies()
+        one.bind("exchange", "first", "", "queue")
+        one.bind("exchange", "second", "", "queue")
+        assert len(other.bindings("exchange")) == 2
+        store = open_store()
+        store.delete("queue")  # the subscription alone, as Pub/Sub itself does
+        store.close()
+        later = topologies()
+        assert later.bindings("exchange") == []
+        assert later._clients.subscriptions("exchange") == []
 
 
 @pytest.mark.server("pubsub")

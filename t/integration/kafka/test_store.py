@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from confluent_kafka import Producer
 
 from kombu.testing.conformance.store import StoreContract, bodies, envelope
 from kombu.testing.faults import frozen
+from kombu.transport.confluentkafka import feed
 from kombu.transport.confluentkafka.clients import Clients, Target
 from kombu.transport.confluentkafka.errors import ERRORS
 from kombu.transport.confluentkafka.names import group_name
@@ -20,6 +22,7 @@ from kombu.transport.confluentkafka.options import KafkaOptions
 from kombu.transport.confluentkafka.store import KafkaStore
 from kombu.transport.confluentkafka.topology import KafkaTopology
 from kombu.transport.virtual.store import Claim, Put, QueueSpec, Store
+from kombu.utils.json import dumps
 from t.integration.kafka.settings import TANSU
 from t.services.pool import Servers
 
@@ -165,6 +168,44 @@ class TestRebalance:
         after = stores()
         assert after.size(queue) == 0
         after.delete(queue)
+
+    def test_what_was_paused_and_went_over_is_read_when_it_comes_back(
+        self, stores: OpenStore, bootstrap: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(feed, "FULL", 2)
+        monkeypatch.setattr(feed, "LOW", 1)
+        one, queue = stores(), f"paused-{uuid4().hex[:8]}"
+        one.declare(QueueSpec(queue))
+        producer = Producer({"bootstrap.servers": bootstrap, "batch.num.messages": 1})
+        for partition in range(4):
+            for number in range(5):
+                text = dumps(envelope(f"{partition}-{number}"))
+                producer.produce(queue, text.encode(), partition=partition)
+        assert producer.flush(10) == 0
+        held = gather([one], queue, 1)
+        held += gather([one], queue, 1, timeout=1)  # the rest is read, and reading stops
+        two = stores()
+        moved = gather([two], queue, 1)
+        assert moved
+        two.close()
+        left = {f"{partition}-{number}" for partition in range(4) for number in range(5)}
+        left -= set(bodies(held))
+        claims = gather([one], queue, len(left), timeout=15)
+        assert left <= set(bodies(claims)) | set(bodies(held))
+
+
+def test_a_closed_store_raises_and_opens_nothing() -> None:
+    store = opened("127.0.0.1:1", topology_topic="")
+    store.close()
+    before = threading.active_count()
+    for use in (
+        lambda: store.size("q"),
+        lambda: store.put([Put("q", envelope("a"))]),
+        lambda: store.declare(QueueSpec("q")),
+    ):
+        with pytest.raises(ERRORS.recoverable_connection_errors, match="closed"):
+            use()
+    assert threading.active_count() == before
 
 
 @pytest.mark.server("kafka-mock")

@@ -99,3 +99,26 @@ def test_what_rolled_out_of_the_collection_is_missed_and_the_rest_is_not(
     assert came[0] == "first"
     assert came[1:] == list(range(came[1], 100))
     assert came[1] > 0
+
+
+def test_a_subscriber_that_lost_its_place_hears_of_busy_exchanges(
+    connect: Callable[..., Any], proxy: FaultProxy
+) -> None:
+    """It does not wait for a silence, which may never come, to learn that its place is gone."""
+    options = {"capped_queue_size": 8_192}
+    reader, writer = connect(proxy.port, **options), connect(**options)
+    came: list[Any] = []
+    with reader.Consumer([Queue("busy", NEWS)], on_message=lambda m: came.append(m.payload)):
+        producer = writer.Producer(exchange=NEWS)
+        producer.publish("first")
+        read(reader, came, 1)
+        proxy.set(refuse=True)
+        proxy.reset()
+        for number in range(100):
+            producer.publish(number)
+        proxy.heal()
+        end = time.monotonic() + 15
+        while len(came) < 2 and time.monotonic() < end:
+            producer.publish("never silent")
+            read(reader, came, 2, seconds=0.2)
+    assert len(came) > 1

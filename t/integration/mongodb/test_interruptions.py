@@ -11,13 +11,14 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from amqp.exceptions import ChannelError
+from amqp.exceptions import AccessRefused, ChannelError
 from amqp.exceptions import ConnectionError as AMQPConnectionError
 from pymongo.collection import Collection
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
     NotPrimaryError,
+    OperationFailure,
     ServerSelectionTimeoutError,
     WriteConcernError,
 )
@@ -26,6 +27,7 @@ from kombu import Connection
 from kombu.testing.conformance.store import envelope
 from kombu.testing.faults import FaultProxy
 from kombu.transport.mongodb.database import BrokerDatabase
+from kombu.transport.mongodb.errors import ERRORS
 from kombu.transport.virtual.store import Put, Store
 from t.services.pool import Servers
 
@@ -106,6 +108,16 @@ def test_what_was_stored_when_its_answer_was_lost_is_stored_once(
         proxy.reset()
         putting.result(timeout=20)
     assert direct.size("q") == 1 + count
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [(18, AMQPConnectionError), (8000, AMQPConnectionError), (13, AccessRefused)]
+)
+def test_who_is_refused_is_not_to_try_again(code: int, error: type[Exception]) -> None:
+    with pytest.raises(error) as caught, ERRORS.mapped("connect"):
+        raise OperationFailure("Authentication failed.", code)
+    recoverable = (*ERRORS.recoverable_connection_errors, *ERRORS.recoverable_channel_errors)
+    assert not isinstance(caught.value, recoverable)
 
 
 @pytest.mark.parametrize(

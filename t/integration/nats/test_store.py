@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 from uuid import uuid4
 
 import pytest
@@ -15,7 +18,8 @@ import pytest
 from kombu import Connection
 from kombu.testing.conformance import Harness, Inbox
 from kombu.testing.conformance.store import StoreContract, envelope
-from kombu.transport.nats import Transport, tls_context
+from kombu.testing.faults import FaultProxy
+from kombu.transport.nats import Transport, link
 from kombu.transport.nats.names import Level, Names, token
 from kombu.transport.nats.store import NatsStore
 from kombu.transport.virtual.store import Put, QueueSpec
@@ -122,6 +126,79 @@ class TestNatsStore(StoreContract):
         self.put(other, queue, "new")
         assert [c.message["body"] for c in self.claim(one, queue, 1)] == ["new"]
 
+    def test_queues_that_are_gone_leave_nothing_behind(
+        self, store: NatsStore, servers: Servers
+    ) -> None:
+        def entries() -> int:
+            stream = f"KV_{store.streams.names.bucket}"
+            info = store.link.run(store.link.jetstream.stream_info(stream))
+            return int(info.state.messages)
+
+        def subscriptions() -> int:
+            store.link.run(store.link.flush())
+            monitor = servers.env("nats")["NATS_MONITOR_URL"]
+            with urlopen(f"{monitor}/connz?cid={store.link.client.client_id}") as answer:
+                return int(json.load(answer)["connections"][0]["subscriptions"])
+
+        counts = []
+        for number in range(4):
+            store.declare(QueueSpec(f"reply-{number}"))
+            store.put([Put(f"reply-{number}", envelope("a"))])
+            store.settle(acks=self.claim(store, f"reply-{number}", 1))
+            store.delete(f"reply-{number}")
+            counts.append((entries(), subscriptions()))
+        assert counts == [counts[0]] * 4
+
+    def test_the_lease_is_what_who_made_the_consumer_says(
+        self, open_store: OpenStore, queue: str
+    ) -> None:
+        """It must be renewed in time, though this client's option says longer."""
+        short, long = open_store(), open_store(lease=30.0)  # type: ignore[call-arg]
+        self.put(short, queue, "a", "b")
+        short.settle(acks=self.claim(short, queue, 1))
+        held = self.claim(long, queue, 1)
+        assert long.lease == LEASE
+        long.settle(acks=held)
+        for store in (short, long):
+            store.close()
+
+    def test_a_server_far_away_is_waited_for(
+        self, url: str, queue: str, store: NatsStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(link, "PULL_PATIENCE", 0.1)
+        self.put(store, queue, "a")
+        parts = urlsplit(url)
+        with FaultProxy(parts.hostname or "", parts.port or 0) as proxy:
+            there = f"nats://127.0.0.1:{proxy.port}{parts.path}"
+            far = Transport(Connection(there, transport_options=OPTIONS)).create_store()
+            proxy.set(latency=0.15)
+            (claim,) = self.claim(far, queue, 1)
+            assert not claim.redelivered
+            far.settle(acks=[claim])
+            far.close()
+
+    def test_many_are_moved_and_given_back_together(
+        self, url: str, queue: str, store: NatsStore
+    ) -> None:
+        ready_at = time.time() + 0.3
+        store.put([Put(queue, envelope(str(n)), ready_at=ready_at) for n in range(100)])
+        parts = urlsplit(url)
+        with FaultProxy(parts.hostname or "", parts.port or 0) as proxy:
+            there = f"nats://127.0.0.1:{proxy.port}{parts.path}"
+            far = Transport(Connection(there, transport_options=OPTIONS)).create_store()
+            time.sleep(max(ready_at - time.time(), 0.0))
+            proxy.set(latency=0.05)
+            begun = time.monotonic()
+            claims = self.claim(far, queue, 100)
+            assert time.monotonic() - begun < 5, "one after another: ten seconds"
+            begun = time.monotonic()
+            far.settle(releases=claims)
+            assert time.monotonic() - begun < 5
+            again = self.claim(far, queue, 100)
+            for each in (claims, again):
+                assert [c.message["body"] for c in each] == [str(n) for n in range(100)]
+            far.close()
+
 
 @pytest.mark.server("nats")
 class TestNats:
@@ -198,14 +275,6 @@ def test_virtual_hosts_share_nothing() -> None:
     one, other = Names("/"), Names("/x")
     assert one.stream("q") != other.stream("q")
     assert one.bucket != other.bucket
-
-
-def test_tls_settings_are_checked() -> None:
-    assert tls_context(None) is None
-    context = tls_context(True)
-    assert context is not None and context.check_hostname
-    with pytest.raises(ValueError, match="not ca_cert"):
-        tls_context({"ca_cert": "misspelt"})
 
 
 def test_the_client_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,13 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from amqp.exceptions import RecoverableConnectionError
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from kombu import Connection, Exchange, Queue
@@ -47,6 +49,37 @@ class TestPgmqStore(StoreContract):
             return PgmqStore(database)
 
         return open_one
+
+    def test_a_jump_of_the_clock_changes_no_delay(
+        self, stores: OpenStore, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = stores()
+        now = time.time
+        monkeypatch.setattr(time, "time", lambda: now() + 3600)
+        store.put([Put(queue, envelope("soon"), ready_at=time.time() + 0.2)])
+        assert bodies(self.claim(store, queue, 1)) == ["soon"]
+
+    def test_looking_costs_nothing_however_many_are_held(
+        self, stores: OpenStore, queue: str, server: psycopg.Connection[tuple[object, ...]]
+    ) -> None:
+        """An index serves the look of a consumer that waits, which comes ten times a second."""
+        store = stores()
+        later = time.time() + 3600
+        store.put([Put(queue, envelope("later"), ready_at=later) for _ in range(3000)])
+        server.execute("ANALYZE")
+        looks: list[Any] = []
+        query = store.database.query
+
+        def note(doing: str, statement: Any, values: Any = ()) -> Any:
+            if doing == "look for messages":
+                looks.append(statement)
+            return query(doing, statement, values)
+
+        store.database.query = note  # type: ignore[method-assign]
+        while not looks:
+            store.wait([queue], 0.01)
+        plan = server.execute(sql.SQL("EXPLAIN ") + looks[-1]).fetchall()
+        assert "Seq Scan" not in str(plan)
 
     def test_a_dead_owners_message_returns_within_its_lease(
         self, stores: OpenStore, queue: str

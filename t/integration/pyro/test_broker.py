@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import pytest
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.testing.conformance import Harness, Inbox
-from kombu.testing.conformance.store import StoreContract
+from kombu.testing.conformance.store import StoreContract, envelope
 from kombu.transport.pyro.broker import BrokerServer, BrokerService
 from kombu.transport.pyro.library import LIBRARY, load
 from kombu.transport.pyro.link import Link
@@ -40,6 +41,16 @@ class TestPyroStore(StoreContract):
         return lambda: PyroStore(
             Link(LIBRARY, address(servers), "kombu.broker", 10.0, LEASE), LEASE
         )
+
+    def test_what_others_put_becomes_a_message_of_that_text(
+        self, store: PyroStore, queue: str, servers: Servers
+    ) -> None:
+        with LIBRARY.name_server(*address(servers), 10.0) as names:
+            uri = str(names.lookup("kombu.broker"))
+        with LIBRARY.proxy(uri, 10.0) as broker:
+            broker.put(queue, {"theirs": 1})
+        (claim,) = self.claim(store, queue, 1)
+        assert json.loads(claim.message["body"]) == {"theirs": 1}
 
 
 @pytest.mark.server("pyro5")
@@ -148,3 +159,16 @@ class TestPublishedClients:
         service.declare("queue", {"arguments": {"x-max-length": 3}})
         service.new_queue("queue")
         assert service.queue_arguments("queue") == {"x-max-length": 3}
+
+    def test_a_session_that_ends_while_leases_are_looked_at_stops_nothing(self) -> None:
+        service = BrokerService()
+        service.put("q", envelope("a"))
+        sessions = []
+        for number in range(2):
+            LIBRARY.api.current_context.client = number
+            sessions.append(service._sessions[service.open_session(0.0)])
+        held = sessions[1].hold(sessions[1].store.claim(["q"], 1))
+        sessions[0].hold(held and [held[0][1]])
+        sessions[0].store.close()
+        service.expire()
+        assert service.size("q") == 1

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -11,9 +15,11 @@ import pytest
 from amqp.exceptions import RecoverableConnectionError
 
 from kombu import Connection
+from kombu.testing.conformance import Harness
 from kombu.testing.conformance.store import StoreContract, bodies
 from kombu.transport.qpid import Transport
 from kombu.transport.qpid.store import AMQP10Store, address
+from kombu.transport.qpid.wire import Address, Wire
 from kombu.transport.virtual.store import QueueSpec
 from t.services.pool import Servers
 
@@ -105,6 +111,40 @@ class TestAMQP10Store(StoreContract):
 def test_nobody_listens(url: str) -> None:
     with pytest.raises(RecoverableConnectionError):
         Connection(url, connect_timeout=2).transport.establish_connection()
+
+
+def threads() -> set[threading.Thread]:
+    return {each for each in threading.enumerate() if each.name == "kombu-amqp10"}
+
+
+def test_a_server_that_does_not_answer_leaves_nothing_behind() -> None:
+    before, ends = threads(), len(os.listdir("/dev/fd"))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = Address("127.0.0.1", silent.getsockname()[1], None, None, timeout=0.1)
+        for _ in range(5):
+            with pytest.raises(RecoverableConnectionError, match="did not answer"):
+                Wire(address, 1.0).open()
+        Harness("memory://").eventually(lambda: threads() <= before, "their threads end")
+    gc.collect()
+    assert len(os.listdir("/dev/fd")) <= ends + 1
+
+
+@pytest.mark.server("rabbitmq")
+def test_closed_connections_leave_nothing_behind(servers: Servers) -> None:
+    def use() -> None:
+        with Connection(url_of(servers)) as connection:
+            connection.connect()
+
+    use()
+    gc.collect()
+    before, ends = threads(), len(os.listdir("/dev/fd"))
+    for _ in range(3):
+        use()
+    gc.collect()
+    assert threads() <= before
+    assert len(os.listdir("/dev/fd")) <= ends
 
 
 @pytest.mark.server("rabbitmq")

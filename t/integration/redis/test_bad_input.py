@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from amqp.exceptions import ChannelError
 
-from kombu import Connection, Consumer, Producer, Queue
+from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.testing.conformance.store import envelope
 from t.integration.redis.servers import RedisServer
 
@@ -123,6 +125,25 @@ def test_a_queue_whose_key_is_something_else(
     assert client.dump("q") == before
 
 
+def test_a_queue_with_a_key_of_another_type_does_not_withhold_what_others_gave(
+    server: RedisServer, client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As in a cluster, where each queue is claimed from by a call of its own.
+    options = {"cluster_tags": True}
+    with Connection(server.url, transport_options=options) as connection:
+        channel = connection.channel()
+        Producer(channel).publish("x", routing_key="q", declare=[Queue("q"), Queue("r")])
+        client.set("{r}_kombu.delayed", "x")
+        got: list[Any] = []
+        with Consumer(channel, [Queue("q"), Queue("r")], on_message=got.append):
+            connection.drain_events(timeout=5)
+            assert [message.payload for message in got] == ["x"]
+            assert not got[0].delivery_info.get("redelivered")
+            with pytest.raises(ChannelError, match="WRONGTYPE"):
+                connection.drain_events(timeout=5)
+    assert "'r'" in caplog.text
+
+
 @pytest.mark.parametrize("key", ["unacked", "unacked_index", "_kombu.holdings", "_kombu.leases"])
 def test_bookkeeping_of_another_type_is_said_and_loses_nothing(
     connection: Connection, client: redis.Redis, key: str
@@ -169,6 +190,96 @@ def test_a_database_that_is_not_there(server: RedisServer) -> None:
         kinds = (*connection.connection_errors, *connection.channel_errors)
         with pytest.raises(kinds, match=r"(?i)out of range"):
             connection.transport.establish_connection()
+
+
+@pytest.mark.parametrize("kind", ["clustr", "sentinal", "cluster+strems"])
+def test_a_scheme_that_is_none_does_not_show_the_password(kind: str) -> None:
+    with (
+        pytest.raises(ValueError, match="scheme") as caught,
+        Connection(f"redis+{kind}://user:secret@127.0.0.1:1/0") as connection,
+    ):
+        connection.connect()
+    assert "secret" not in str(caught.value)
+
+
+def test_options_show_no_secrets() -> None:
+    options = {"master_name": "m", "sentinel_kwargs": {"password": "secret"}}
+    with Connection("sentinel://127.0.0.1:1/0", transport_options=options) as connection:
+        shown = [connection.transport.options, connection.transport.broker.server.any_node().pool]
+        assert "secret" not in repr(shown)
+
+
+@pytest.mark.parametrize("sep", ["\x06\x16", ":"])
+@pytest.mark.parametrize(
+    ("kind", "binding", "key"),
+    [
+        ("direct", "a{sep}b", "a{sep}b"),
+        ("direct", "", ""),
+        ("topic", "a{sep}b.#", "a{sep}b.c"),
+    ],
+)
+def test_bindings_may_hold_what_separates_their_parts(
+    server: RedisServer, sep: str, kind: str, binding: str, key: str
+) -> None:
+    exchange = Exchange("e", kind)
+    queue = Queue(f"q{sep}{sep}r", exchange, binding.format(sep=sep))
+    options = {"sep": sep}
+    with (
+        Connection(server.url, transport_options=options) as connection,
+        Connection(server.url, transport_options=options) as other,
+    ):
+        queue(connection.channel()).declare()
+        Producer(other.channel(), exchange).publish("x", key.format(sep=sep))
+        message = queue(connection.channel()).get(no_ack=True)
+        assert message is not None
+        assert message.payload == "x"
+
+
+@pytest.mark.parametrize("name", ["a[b]", "a?", "a\\b", "a*", "a#", "\u00fc\x06"])
+def test_a_fanout_exchange_is_its_name_and_no_pattern(connection: Connection, name: str) -> None:
+    channel = connection.channel()
+    exchange, similar = Exchange(name, "fanout"), Exchange(f"{name}b", "fanout")
+    got: list[Any] = []
+    with Consumer(channel, [Queue("f", exchange)], on_message=got.append):
+        producer = Producer(channel)
+        producer.publish("not for it", exchange=similar, declare=[similar])
+        producer.publish("for it", exchange=exchange)
+        connection.drain_events(timeout=2)
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=0.05)
+    assert [message.payload for message in got] == ["for it"]
+
+
+def test_patterns_of_fanout_routing_keys(connection: Connection) -> None:
+    channel = connection.channel()
+    exchange = Exchange("f[1]", "fanout")
+    got: list[Any] = []
+    with Consumer(channel, [Queue("f", exchange, "a.#")], on_message=got.append):
+        producer = Producer(channel, exchange)
+        producer.publish("no", "b.c")
+        producer.publish("yes", "a.b.c")
+        connection.drain_events(timeout=2)
+    assert [message.payload for message in got] == ["yes"]
+
+
+@pytest.mark.parametrize("lacking", [["ZMSCORE"], ["ZMSCORE", "CLIENT"]], ids=["6.0", "5"])
+def test_a_server_without_later_commands(tmp_path: Path, lacking: list[str]) -> None:
+    server = RedisServer(tmp_path / "old", *(f'rename-command {name} ""' for name in lacking))
+    try:
+        with Connection(server.start().url) as connection:
+            channel = connection.channel()
+            queue = Queue("q", Exchange("e"), "k", expires=60)(channel)
+            queue.declare()
+            Producer(channel).publish("x", exchange="e", routing_key="k")
+            message = queue.get()
+            message.requeue()
+            message = queue.get()
+            assert message.payload == "x"
+            message.ack()
+            assert not server.client().exists("unacked", "q")
+            assert queue.get() is None
+    finally:
+        server.stop(signal.SIGKILL)
 
 
 @pytest.mark.parametrize("port", ["x", "99999"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from kombu import Connection, Producer
+from kombu import Connection, Consumer, Exchange, Producer, Queue
 from t.integration.redis.servers import CLI, RedisServer, free_port
 from t.integration.redis.test_faults import Worker
 
@@ -126,6 +127,87 @@ def test_a_slot_moves_under_load_without_loss(cluster: list[RedisServer]) -> Non
     finally:
         publisher.stopped.set()
         worker.close()
+
+
+def test_a_slot_that_nobody_serves_for_a_while_and_a_node_that_goes(
+    cluster: list[RedisServer],
+) -> None:
+    first, second, _ = (server.client() for server in cluster)
+    for server in cluster:
+        server.client().config_set("cluster-require-full-coverage", "no")
+    options = {"health_check_interval": 0.5}
+    url = f"redis+cluster://127.0.0.1:{cluster[1].port}/0"
+    exchange = Exchange("all", "fanout")
+    slots = _slots_of(cluster[0])
+    queue = next(f"q{n}" for n in range(1000) if key_slot(f"q{n}".encode()) in slots)
+    with (
+        Connection(url, transport_options=options) as connection,
+        Connection(url, transport_options=options) as other,
+    ):
+        got: list[Any] = []
+        consumer = Consumer(connection.channel(), [Queue("f", exchange)], on_message=got.append)
+        consumer.consume()
+        producer = Producer(other.channel(), auto_declare=False)
+        producer.publish("before", routing_key=queue)
+        for server in cluster:
+            server.client().execute_command("CLUSTER", "DELSLOTSRANGE", min(slots), max(slots))
+        other.transport.broker.server.refresh()
+        with pytest.raises(other.recoverable_connection_errors):
+            producer.publish("meanwhile", routing_key=queue)
+        # What the first node served is the second's now: the first is no master any more.
+        second.execute_command("CLUSTER", "ADDSLOTSRANGE", min(slots), max(slots))
+        second.execute_command("CLUSTER", "BUMPEPOCH")
+        first.execute_command("CLUSTER", "ADDSLOTSRANGE", min(slots), max(slots))
+        deadline = time.monotonic() + 10
+        while _slots_of(cluster[0]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        # The same channel goes on.
+        producer.publish("after", routing_key=queue)
+        cluster[0].stop(signal.SIGKILL)
+        connection.transport.broker.server.refresh()
+        while not got and time.monotonic() < deadline:
+            producer.publish("to all", exchange="all")
+            with contextlib.suppress(TimeoutError):
+                connection.drain_events(timeout=0.2)
+        assert got
+        consumer.cancel()
+
+
+def test_a_message_that_was_redirected_waits_for_the_replicas_of_where_it_is(
+    cluster: list[RedisServer], tmp_path: Path
+) -> None:
+    gossip = free_port()
+    replica = RedisServer(
+        tmp_path / "replica",
+        "cluster-enabled yes",
+        f"cluster-port {gossip}",
+        "repl-diskless-sync-delay 0",
+    ).start()
+    try:
+        client, slots = replica.client(), _slots_of(cluster[0])
+        for server in cluster:
+            server.client().execute_command("CLUSTER", "MEET", "127.0.0.1", replica.port, gossip)
+        master = cluster[0].client().execute_command("CLUSTER", "MYID")
+        deadline = time.monotonic() + 20
+        while client.info("replication").get("master_link_status") != "up":
+            assert time.monotonic() < deadline
+            with contextlib.suppress(redis.ResponseError):
+                # It may not have heard of the master yet.
+                if client.info("replication")["role"] == "master":
+                    client.execute_command("CLUSTER", "REPLICATE", master)
+            time.sleep(0.05)
+        queue = next(f"q{n}" for n in range(1000) if key_slot(f"q{n}".encode()) in slots)
+        options = {"wait_replicas": 1, "wait_replicas_timeout": 1.0}
+        url = f"redis+cluster://127.0.0.1:{cluster[0].port}/0"
+        with Connection(url, transport_options=options) as connection:
+            producer = Producer(connection.channel())
+            producer.publish("replicated", routing_key=queue)
+            _migrate(cluster[0], cluster[1], key_slot(queue.encode()), slow=False)
+            with pytest.raises(connection.channel_errors, match="0 of 1 replicas"):
+                producer.publish("not replicated", routing_key=queue)
+    finally:
+        replica.stop(signal.SIGKILL)
 
 
 def _slots_of(server: RedisServer) -> set[int]:

@@ -1,15 +1,16 @@
-"""What a consumer group knows of owners that are gone."""
+"""Messages on streams: what came back, lengths, owners that are gone."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
+import pytest
 import redis
 
 from kombu.testing.conformance.store import bodies, envelope
 from kombu.transport.redis.store import RedisStore
-from kombu.transport.virtual.store import Put
+from kombu.transport.virtual.store import Put, QueueFull, QueueSpec
 
 OpenStore = Callable[..., RedisStore]
 STREAM = "_kombu.stream.q"
@@ -65,3 +66,49 @@ def test_owners_that_are_gone_are_struck_off(open_store: OpenStore, client: redi
             break
     else:
         raise AssertionError(f"{name} is still known")
+
+
+def test_what_came_back_counts_as_waiting_in_a_queue_with_a_maximum_length(
+    open_store: OpenStore,
+) -> None:
+    store = open_store(streams=True)
+    store.declare(QueueSpec("q", arguments={"x-max-length": 4}))
+    store.put([Put("q", envelope(text)) for text in "abc"])
+    store.settle(releases=store.claim(["q"], 2))
+    store.put([Put("q", envelope("d"))])
+    assert store.sweep(10) == []
+    store.put([Put("q", envelope("e"))])
+    assert bodies([each.claim for each in store.sweep(10)]) == ["a"]
+    assert bodies(store.claim(["q"], 10)) == ["b", "c", "d", "e"]
+
+
+def test_what_came_back_counts_for_a_maximum_of_bytes(open_store: OpenStore) -> None:
+    store = open_store(streams=True)
+    store.declare(QueueSpec("q", arguments={"x-max-length-bytes": 4}))
+    store.declare(
+        QueueSpec("r", arguments={"x-max-length-bytes": 4, "x-overflow": "reject-publish"})
+    )
+    for queue in ("q", "r"):
+        store.put([Put(queue, envelope(text)) for text in "abc"])
+        store.settle(releases=store.claim([queue], 2))
+        store.put([Put(queue, envelope("d"))])
+    assert store.sweep(10) == []
+    store.put([Put("q", envelope("ef"))])
+    assert bodies([each.claim for each in store.sweep(10)]) == ["a", "b"]
+    with pytest.raises(QueueFull):
+        store.put([Put("r", envelope("e"))])
+
+
+def test_thousands_that_came_back_are_claimed_and_dropped(open_store: OpenStore) -> None:
+    store = open_store(streams=True)
+    for first in range(0, 9000, 3000):
+        store.put([Put("q", envelope(str(number))) for number in range(first, first + 3000)])
+    store.settle(releases=store.claim(["q"], 9000))
+    again = store.claim(["q"], 8500)
+    assert bodies(again) == [str(number) for number in range(8500)]
+    store.settle(releases=again[1000:])
+    store.put([Put("q", envelope(str(number))) for number in range(1500)])
+    assert store.size("q") == store.purge("q") == 9500
+    assert store.size("q") == 0
+    store.settle(releases=again[:1000])
+    assert bodies(store.claim(["q"], 2)) == ["0", "1"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -19,6 +22,7 @@ from kombu.asynchronous import Hub
 from kombu.testing.conformance.store import envelope
 from kombu.transport.redis.link import pack
 from kombu.transport.redis.store import RedisStore
+from kombu.transport.virtual.store import Put
 from t.integration.redis.servers import RedisServer
 
 OpenStore = Callable[..., RedisStore]
@@ -185,6 +189,136 @@ def test_a_cut_while_asleep_does_not_deafen(
     admin(b"LPUSH", b"q", json.dumps(envelope("a")).encode())
     assert waiting.done.wait(SOON)
     assert waiting.error is None
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["lists", "streams"])
+def test_a_crowd_of_dead_owners_does_not_stand_in_the_way(
+    open_store: OpenStore, client: redis.Redis, streams: bool
+) -> None:
+    watching = open_store(streams=streams)
+    assert watching.claim(["q"], 1) == []
+    assert not watching.wait(["q"], 0.05)
+    waiting = Waiting(open_store(streams=streams))
+    assert wait_for(lambda: client.zcard("_kombu.idle.q") == 1)
+    client.zadd("_kombu.idle.q", {f"dead{number}": number for number in range(100)})
+    watching.put([Put("q", envelope("a")), Put("q", envelope("b"))])
+    assert len(watching.claim(["q"], 1)) == 1
+    assert waiting.done.wait(SOON / 2)
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["lists", "streams"])
+def test_owners_that_did_not_show_up_for_long_are_struck_off(
+    open_store: OpenStore, client: redis.Redis, streams: bool
+) -> None:
+    client.zadd("_kombu.idle.q", {"dead": time.time() - 3600, "living": time.time() - 30})
+    for store in (open_store(streams=streams), open_store(streams=streams)):
+        assert store.claim(["q"], 1) == []
+        assert not store.wait(["q"], 0.02)
+    assert client.zscore("_kombu.idle.q", "dead") is None
+    assert client.zscore("_kombu.idle.q", "living") is not None
+
+
+def test_who_waits_for_nothing_watches_nothing(open_store: OpenStore, client: redis.Redis) -> None:
+    watching = open_store()
+    assert not watching.wait(["q"], 0.05)
+    waiting = Waiting(open_store())
+    assert wait_for(lambda: client.zcard("_kombu.idle.q") == 1)
+    # As a drain does whose consumers have no credit, or are cancelled.
+    assert not watching.wait([], 0.01)
+    client.lpush("q", json.dumps(envelope("a")))
+    assert waiting.done.wait(SOON / 2)
+
+
+@pytest.mark.parametrize("options", [{}, {"waking": False}], ids=["woken", "polling"])
+def test_a_fanout_queue_is_heard_of_again_after_a_cut(
+    server: RedisServer, admin: Admin, options: dict[str, Any]
+) -> None:
+    exchange = Exchange("all", "fanout")
+    got: list[Any] = []
+    with (
+        Connection(server.url, transport_options=options) as connection,
+        Connection(server.url) as other,
+        Consumer(connection.channel(), [Queue("f", exchange)], on_message=got.append),
+    ):
+        producer = Producer(other.channel(), exchange)
+        for _ in range(3):
+            admin.cut(CUTS["listener"])
+            del got[:]
+            end = time.monotonic() + SOON
+            while not got and time.monotonic() < end:
+                producer.publish("x")
+                with contextlib.suppress(TimeoutError, RecoverableConnectionError):
+                    connection.drain_events(timeout=0.1)
+            assert got
+
+
+@pytest.mark.parametrize("rule", ["-client", "-client|id", "-client|tracking"])
+def test_a_server_that_announces_nothing_is_asked_instead(
+    server: RedisServer, client: redis.Redis, rule: str
+) -> None:
+    client.execute_command("ACL", "SETUSER", "weak", "on", ">pw", "~*", "&*", "+@all", rule)
+    exchange, got = Exchange("all", "fanout"), []
+    queues = [Queue("f", exchange), Queue("q", Exchange("e"), "k")]
+    with Connection(server.url.replace("//", "//weak:pw@")) as connection:
+        # Before anything else has found out.
+        connection.default_channel.connection.fanout.subscribe("all", "f", "")
+        with Consumer(connection.channel(), queues, on_message=got.append):
+            producer = Producer(connection.channel())
+            with pytest.raises(TimeoutError):
+                connection.drain_events(timeout=0.1)
+            producer.publish(1, exchange="e", routing_key="k")
+            producer.publish(2, exchange="all")
+            for _ in range(2):
+                connection.drain_events(timeout=SOON)
+    assert sorted(message.payload for message in got) == [1, 2]
+    client.execute_command("ACL", "DELUSER", "weak")
+
+
+def test_what_is_renewed_less_often_than_peers_are_patient_is_not_looked_at_all_the_time(
+    open_store: OpenStore, client: redis.Redis
+) -> None:
+    holder = open_store(lease=60, visibility_timeout=0.2)
+    holder.put([Put("q", envelope("a"))])
+    assert len(holder.claim(["q"], 1)) == 1
+    time.sleep(0.3)
+    client.config_resetstat()
+    assert not open_store(lease=60, visibility_timeout=0.2).wait(["r"], 0.5)
+    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] < 6
+
+
+def test_a_forked_child_is_not_taken_for_its_parent(
+    open_store: OpenStore, client: redis.Redis
+) -> None:
+    store = open_store()
+    assert not store.wait(["q"], 0.05)
+    (parents,) = client.pubsub_channels("_kombu.wake.*")
+    child = os.fork()
+    if not child:
+        store.wait(["r"], 10)
+        os._exit(0)
+    try:
+        assert wait_for(lambda: len(client.pubsub_channels("_kombu.wake.*")) == 2)
+        assert client.pubsub_numsub(parents) == [(parents, 1)]
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_queues_that_are_gone_are_not_looked_after(
+    server: RedisServer, client: redis.Redis
+) -> None:
+    # As in a cluster, where each queue has books of its own.
+    options = {"cluster_tags": True, "lease": 0.3}
+    with Connection(server.url, transport_options=options) as connection:
+        channel = connection.channel()
+        for number in range(20):
+            queue = Queue(f"reply{number}")(channel)
+            queue.declare()
+            queue.get()
+            queue.delete()
+        client.config_resetstat()
+        connection.transport.store.wait(["q"], 0.7)
+    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] < 20
 
 
 class Loop:

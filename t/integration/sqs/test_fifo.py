@@ -61,6 +61,17 @@ class TestQueues:
         Queue("a.b.fifo")(connect().channel()).declare()
         assert aws.get_queue_url(QueueName=f"{prefix}a-b.fifo")["QueueUrl"]
 
+    def test_a_dead_letter_is_no_duplicate(self, connect: Connect) -> None:
+        """Rejected into its own queue again: SQS must not take it for the message it has seen."""
+        channel = connect().channel()
+        arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "again.fifo"}
+        Queue("again.fifo", queue_arguments=arguments)(channel).declare()
+        channel.Producer().publish("x", routing_key="again.fifo", MessageDeduplicationId="one")
+        for _ in range(3):
+            (message,) = take(channel, "again.fifo", 1)
+            message.reject()
+        assert payloads(take(channel, "again.fifo", 1)) == ["x"]
+
 
 @pytest.mark.server("sqs-ministack")
 class TestTopics:

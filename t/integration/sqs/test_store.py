@@ -7,19 +7,20 @@ from uuid import uuid4
 
 import pytest
 
-from kombu.testing.conformance.store import StoreContract, bodies, envelope
+from kombu.testing.conformance.store import bodies, envelope
 from kombu.transport.SQS.clients import Clients, Credentials
 from kombu.transport.SQS.options import SQSOptions
 from kombu.transport.SQS.store import SQSStore
 from kombu.transport.virtual.errors import MessageTooLarge
-from kombu.transport.virtual.store import Put, QueueSpec, Store
+from kombu.transport.virtual.store import Put, QueueSpec
+from t.integration.stepped import VisibilityContract
 from t.services.pool import Servers
 
 OpenStore = Callable[..., SQSStore]
 
 
 @pytest.mark.server("sqs")
-class TestSQSStore(StoreContract):
+class TestSQSStore(VisibilityContract):
     may_overlap = True  # standard queues say so; moto looks and marks without a lock
 
     @pytest.fixture
@@ -41,36 +42,9 @@ class TestSQSStore(StoreContract):
 
         return open_one
 
-    def test_purge_leaves_what_is_claimed(self, store: Store, queue: str) -> None:
-        """SQS's own purge takes what is in flight, too; it still can be settled."""
-        self.put(store, queue, "one", "two", "three")
-        (claim,) = self.claim(store, queue, 1)
-        assert store.purge(queue) == 2
-        store.settle(releases=[claim])
-        assert store.size(queue) == 0
-
-    def test_a_dead_owners_message_returns_within_its_lease(
-        self, open_store: OpenStore, queue: str
-    ) -> None:
-        dead, living = open_store(lease=1), open_store()
-        self.put(dead, queue, "a")
-        self.claim(dead, queue, 1)
-        (again,) = self.claim(living, queue, 1)
-        assert again.message["body"] == "a"
-        assert again.redelivered
-
     def test_a_message_too_large_is_named(self, open_store: OpenStore, queue: str) -> None:
         with pytest.raises(MessageTooLarge, match="bytes"):
             open_store().put([Put(queue, envelope("x" * 2_000_000))])
-
-    def test_priorities_are_queues_of_their_own(self, open_store: OpenStore) -> None:
-        store = open_store()
-        store.declare(QueueSpec("urgent", arguments=self.priority_arguments))
-        self.put(store, "urgent", "low")
-        self.put(store, "urgent", "high", priority=9)
-        assert store.size("urgent") == 2
-        assert bodies(self.claim(store, "urgent", 2)) == ["high", "low"]
-        assert store.delete("urgent") == 0
 
     def test_a_text_of_others_becomes_a_message(self, open_store: OpenStore, queue: str) -> None:
         store = open_store()

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from kazoo.client import KazooClient
 
-from kombu.transport.zookeeper.moves import LARGEST_GROUP, LARGEST_REQUEST, Move, Moves, grouped
+from kombu.transport.zookeeper.moves import Move, Moves
 from kombu.transport.zookeeper.paths import Paths
 from kombu.transport.zookeeper.session import Session
 from t.services.pool import Servers
@@ -39,10 +39,3 @@ def test_what_is_gone_fails_alone(session: Session) -> None:
     assert session.read(f"{root}/to-4") == b"x"
     removed = [Move(f"{root}/to-{number}", None, b"") for number in (0, 2, 4)]
     assert moves.carry_out(removed) == [True, False, True]
-
-
-def test_requests_stay_below_what_a_server_takes() -> None:
-    small = [Move("a", "b", b"x")] * (2 * LARGEST_GROUP + 1)
-    assert [len(group) for group in grouped(small)] == [LARGEST_GROUP, LARGEST_GROUP, 1]
-    large = [Move("a", "b", b"x" * (LARGEST_REQUEST // 2 + 1))] * 3
-    assert [len(group) for group in grouped(large)] == [1, 1, 1]

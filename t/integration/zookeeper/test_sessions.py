@@ -11,11 +11,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from amqp.exceptions import ChannelError
+from amqp.exceptions import ConnectionError as AMQPConnectionError
 from kazoo.client import KazooClient
+from kazoo.security import make_digest_acl
 
 from kombu import Connection, Exchange, Queue
 from kombu.mixins import ConsumerMixin
 from kombu.testing.faults import FaultProxy
+from kombu.transport.zookeeper.paths import Paths
+from kombu.transport.zookeeper.session import Session
 from t.services.pool import Servers
 
 #: 100,000 were seen; fewer where every run has to fill them in.
@@ -88,7 +93,7 @@ def test_a_consumer_whose_session_was_ended_goes_on(
     try:
         producer.publish("before", routing_key="q")
         until(lambda: worker.came == ["before"], "the first message")
-        client = worker.channel.connection.session.client
+        client = worker.channel.connection.store.session.client
         # Whoever has a session's id and password may close it: for its owner it has expired.
         thief = KazooClient(
             servers.env("zookeeper")["ZOOKEEPER_HOSTS"], timeout=4, client_id=client.client_id
@@ -118,6 +123,41 @@ def test_what_a_lost_session_held_returns(connect: Callable[..., Any], proxy: Fa
     came[-1].ack()
 
 
+def session_of(proxy: FaultProxy, root: str) -> Session:
+    client = KazooClient(f"127.0.0.1:{proxy.port}", timeout=4)
+    return Session(client, Paths(root), limit=1)
+
+
+def test_a_session_that_is_refused_its_nodes_ends(servers: Servers, proxy: FaultProxy) -> None:
+    root = f"/locked-{uuid4().hex[:8]}"
+    owner = KazooClient(servers.env("zookeeper")["ZOOKEEPER_HOSTS"])
+    owner.start()
+    owner.create(root, acl=[make_digest_acl("somebody", "else", all=True)])
+    session = session_of(proxy, root)
+    with pytest.raises(ChannelError, match="NoAuth"):
+        session.start(connect_timeout=5)
+    assert not session.client.connected
+    owner.stop()
+    owner.close()
+
+
+def test_a_session_whose_server_goes_as_it_begins_is_given_up_in_time(proxy: FaultProxy) -> None:
+    session = session_of(proxy, f"/gone-{uuid4().hex[:8]}")
+    start = session.client.start
+
+    def start_and_lose(timeout: float) -> None:
+        start(timeout=timeout)
+        proxy.set(refuse=True)
+        proxy.reset()
+        until(lambda: not session.client.connected, "the connection is gone")
+
+    session.client.start = start_and_lose
+    begun = time.monotonic()
+    with pytest.raises(AMQPConnectionError, match="connect to ZooKeeper"):
+        session.start(connect_timeout=5)
+    assert time.monotonic() - begun < 10
+
+
 def test_what_was_bound_during_a_cut_is_known_after_it(
     connect: Callable[..., Any], proxy: FaultProxy
 ) -> None:
@@ -127,7 +167,7 @@ def test_what_was_bound_during_a_cut_is_known_after_it(
     first.declare()
     producer = cut.Producer()
     producer.publish(1, exchange="x", routing_key="a.b")
-    client = cut.transport.session.client
+    client = cut.transport.store.session.client
     proxy.set(refuse=True)
     proxy.reset()
     until(lambda: not client.connected, "the connection is gone")
@@ -190,7 +230,7 @@ def test_a_long_queue_stays_usable(
     assert first.payload == 0
     first.ack()
     listings: list[str] = []
-    session = channel.connection.session
+    session = channel.connection.store.session
     children = session.children
 
     def counted(path: str, watch: Any = None) -> list[str]:

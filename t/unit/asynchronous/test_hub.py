@@ -424,3 +424,12 @@ class TestLife:
             f"on_readable('q')({left})->R, (GONE)(9999)->W"
         )
         assert repr(hub).endswith("R:1 W:1>")
+
+
+def test_many_callbacks_at_once_are_no_burden():
+    hub = Hub()
+    begun = time.process_time()
+    for _ in range(20_000):
+        hub.call_soon(int, 1)
+    assert time.process_time() - begun < 2
+    hub.close()

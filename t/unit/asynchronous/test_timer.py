@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import threading
 import weakref
 from datetime import datetime, timedelta, timezone
 from time import monotonic
@@ -111,3 +112,31 @@ def test_subclass_may_schedule_elsewhere():
     eta, priority, entry = Elsewhere().call_after(5, print, (1,), priority=3)
     assert eta == pytest.approx(monotonic() + 5, abs=0.5)
     assert (priority, entry.args) == (3, (1,))
+
+
+def test_what_another_thread_adds_while_cancelled_entries_go_is_kept():
+    timer = Timer()
+    threads = []
+
+    class Watched(Entry):
+        __slots__ = ()
+
+        @property
+        def canceled(self):
+            if not threads:  # asked in the midst of throwing out
+                thread = threading.Thread(target=timer.call_after, args=(1, print))
+                threads.append(thread)
+                thread.start()
+                thread.join(0.2)
+            return False
+
+        @canceled.setter
+        def canceled(self, value):
+            pass
+
+    for number in range(63):
+        timer.call_after(1000 + number, print)
+    timer.enter_after(2000, Watched(print))
+    timer.call_after(1000, print)
+    threads[0].join(5)
+    assert len({id(waiting.entry) for waiting in timer.queue}) == len(timer) == 66

@@ -196,3 +196,22 @@ def test_autoretry_hands_on_the_channel() -> None:
     assert result == 5
     assert seen == [seen[0], connection.default_channel]
     assert channel is connection.default_channel
+
+
+def test_a_connection_that_is_lost_again_before_it_is_of_use_costs_one_retry() -> None:
+    connection = Script().connection()
+
+    class Unlucky(Client):
+        def revive(self, channel: Any) -> None:
+            super().revive(channel)
+            if len(self.revived) == 1:
+                raise Unreachable("lost again")
+
+    client = Unlucky(connection)
+    task = Task(Unreachable("lost"))
+    assert connection.ensure(client, task, max_retries=2, **QUICK)() == "done"
+    assert len(client.revived) == len(task.calls) == 2
+
+    client = Unlucky(connection)
+    with pytest.raises(OperationalError, match="lost again"):
+        connection.ensure(client, Task(Unreachable("lost")), max_retries=1, **QUICK)()

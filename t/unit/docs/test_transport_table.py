@@ -102,8 +102,8 @@ def test_several_runs_are_merged_and_name_what_failed(tmp_path: Path) -> None:
     transport_table.main(*(str(tmp_path / f"{name}.json") for name in runs), docs=tmp_path)
     text = (tmp_path / "transports-table.rst").read_text()
     assert "* - memory\n     - no\n     - yes\n     - no\n     - in part\n" in text
-    assert "* - redis [3]_\n     - yes\n     - yes\n     - no\n" in text
-    assert ".. [3] It is too large." in text
+    assert "* - redis [4]_\n     - yes\n     - yes\n     - no\n" in text
+    assert ".. [4] It is too large." in text
     assert "Unheard" not in text
 
 

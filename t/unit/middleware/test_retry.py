@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from amqp.exceptions import MessageNacked
 
 from kombu import Connection, Queue
 from kombu.exceptions import ContentDisallowed
@@ -192,3 +193,23 @@ def test_delays() -> None:
     assert Retry(max_attempts=9999).delay_after(5000) == 300
     with pytest.raises(ValueError, match="max_attempts"):
         Retry(max_attempts=0)
+
+
+def test_a_copy_that_its_full_queue_refuses_costs_no_message(connection: Connection) -> None:
+    connection.middleware.add(Retry(delay=0, jitter=0))
+    full = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    queue = Queue("full", queue_arguments=full)
+    producer = connection.Producer()
+
+    def fail(body: Any, message: Any) -> None:
+        producer.publish("second", routing_key="full")
+        raise LookupError("x")
+
+    channel = connection.channel()
+    with connection.Consumer(queue, channel, callbacks=[fail]):
+        producer.publish("first", routing_key="full")
+        with pytest.raises(MessageNacked):
+            connection.drain_events(timeout=1)
+    channel.close()
+    take = queue(connection.channel()).get
+    assert [take(no_ack=True).payload for _ in range(2)] == ["first", "second"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,3 +102,18 @@ def test_metadata_keeps_within_what_brokers_take() -> None:
 def test_foreign_metadata_counts_as_none() -> None:
     for text in (None, "", "theirs", "kombu1:", "kombu1:[1,2]", 'kombu1:{"a":1}', "kombu1:[null]"):
         assert Commit.read(7, text) == Commit(7)
+
+
+def test_one_that_is_held_costs_no_memory_for_those_that_follow() -> None:
+    marks = Marks()
+    tracemalloc.start()
+    try:
+        for offset in range(0, 100_000, 2):  # with holes, as transactions leave them
+            marks.fetched(offset)
+            if offset:
+                marks.done(offset)
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert marks.commit() == Commit(0, ((1, 99_998),))
+    assert used < 20_000

@@ -146,3 +146,26 @@ def test_what_is_no_message_is_passed_over() -> None:
     commit = source.due_commit()
     assert commit is not None
     assert commit.offset == 1
+
+
+def test_a_topic_made_anew_while_it_is_read_is_read_from_its_beginning() -> None:
+    source = partition()
+    read(source, *"abcd")
+    old = [take(source)[1] for _ in range(2)]
+    read(source, "new", "newer")
+    assert [take(source)[0] for _ in range(2)] == ["new", "newer"]
+    assert source.ready == 0
+    source.ack(old[0])
+    commit = source.due_commit()
+    assert commit is not None
+    assert (commit.offset, commit.done) == (0, ())
+
+
+def test_what_could_not_be_set_aside_is_not_done() -> None:
+    source = partition()
+    source.add(0, None, 1000.0, aside=False)
+    source.add(1, message("a"), 1000.0)
+    source.ack(take(source)[1])
+    commit = source.due_commit()
+    assert commit is not None
+    assert (commit.offset, commit.done) == (0, ((1, 1),))

@@ -17,6 +17,7 @@ from kombu.testing.conformance.store import StoreContract
 from kombu.transport import memory
 from kombu.transport.base import Publish
 from kombu.transport.memory import MemoryBroker, MemoryStore
+from kombu.transport.memory.broker import Item
 from kombu.transport.virtual.store import PartialPutError, Put, QueueFull, QueueSpec
 
 URL = "memory:///memory-tests"
@@ -334,3 +335,114 @@ def test_a_finalizer_closes_a_connection_in_the_midst_of_another_ones_call() -> 
     thread.join(5)
     assert not thread.is_alive()
     memory.reset("finalized")
+
+
+def test_who_waits_hears_of_a_queue_that_another_deleted_and_declared_again() -> None:
+    broker = MemoryBroker("b")
+    waiting, other = MemoryStore(broker), MemoryStore(broker)
+    waiting.declare(QueueSpec("q"))
+    woken: list[bool] = []
+    thread = threading.Thread(target=lambda: woken.append(waiting.wait(["q"], 30)), daemon=True)
+    thread.start()
+    while not broker.queues["q"].waiters:
+        time.sleep(0.001)
+    other.delete("q")
+    other.declare(QueueSpec("q"))
+    other.put([Put("q", envelope())])
+    thread.join(5)
+    assert woken == [True]
+
+
+def test_waiting_for_a_queue_that_is_not_there_makes_none() -> None:
+    broker = MemoryBroker("b")
+    waiting, other = MemoryStore(broker), MemoryStore(broker)
+    assert not waiting.wait(["q"], 0.01)
+    assert not waiting.exists("q")
+    woken: list[bool] = []
+    thread = threading.Thread(target=lambda: woken.append(waiting.wait(["q"], 30)), daemon=True)
+    thread.start()
+    other.put([Put("q", envelope())])
+    thread.join(5)
+    assert woken == [True]
+
+
+def test_the_first_declaration_counts_for_a_queue_that_was_published_to_before() -> None:
+    store = MemoryStore(MemoryBroker("b"))
+    store.put([Put("q", envelope("12345"))])
+    full = {"x-max-length-bytes": 6, "x-overflow": "reject-publish"}
+    store.declare(QueueSpec("q", arguments=full))
+    store.declare(QueueSpec("q"))
+    with pytest.raises(QueueFull):
+        store.put([Put("q", envelope("12"))])
+    store.put([Put("q", envelope("1"))])
+
+
+def items() -> int:
+    gc.collect()
+    return sum(type(each) is Item for each in gc.get_objects())
+
+
+def test_what_expired_in_a_queue_that_nobody_reads_is_not_kept() -> None:
+    store = MemoryStore(MemoryBroker("b"))
+    before = items()
+    for _ in range(1000):
+        store.put([Put("q", envelope(), expires_at=time.time() - 1)])
+        store.settle(rejects=[discard.claim for discard in store.sweep(100)])
+    assert items() - before < 200
+
+
+def test_what_was_done_before_its_time_is_not_kept_until_then() -> None:
+    store = MemoryStore(MemoryBroker("b"))
+    before = items()
+    for _ in range(1000):
+        store.put([Put("q", envelope(), expires_at=time.time() + 3600)])
+        store.settle(acks=store.claim(["q"], 1))
+    assert items() - before < 200
+
+
+def test_expired_messages_return_when_nobody_could_take_care_of_them() -> None:
+    store = MemoryStore(MemoryBroker("b"))
+    store.put([Put("q", envelope(text), expires_at=time.time() - 1) for text in "abc"])
+    discards = store.sweep(10)
+    store.settle(releases=[discard.claim for discard in discards])
+    assert [each.claim.message["body"] for each in store.sweep(10)] == ["a", "b", "c"]
+
+
+def test_an_unused_queue_goes_though_nobody_names_it_again(client: Any, channel: Any) -> None:
+    for number in range(3):
+        channel.queue_declare(f"brief{number}", arguments={"x-expires": 20})
+    channel.queue_declare("other")
+    time.sleep(0.03)
+    with pytest.raises(TimeoutError):
+        client.drain_events(timeout=0.01)
+    assert list(client.transport.broker.queues) == ["other"]
+    assert list(channel.topology.queues) == ["other"]
+
+
+def test_a_dead_letter_that_is_refused_stops_nobody(caplog: Any) -> None:
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+    options = {"confirm_publish": True}
+    with Connection("memory:///refusing", transport_options=options) as client:
+        channel = client.channel()
+        full = {"x-max-length": 0, "x-overflow": "reject-publish"}
+        channel.queue_declare("dead", arguments=full)
+        channel.queue_declare("q", arguments=dead)
+        channel.queue_declare("other")
+        producer = Producer(channel)
+        producer.publish("expires", routing_key="q", expiration=0)
+        producer.publish("rejected", routing_key="q")
+        channel.basic_get("q").reject()
+        producer.publish("arrives", routing_key="other")
+        assert channel.basic_get("other").payload == "arrives"
+    assert [record.kombu_reason for record in caplog.records] == ["expired", "rejected"]
+    memory.reset("refusing")
+
+
+def test_what_is_no_message_is_set_aside_whatever_it_asks_for(client: Any, channel: Any) -> None:
+    store = client.transport.store
+    odd = {"delivery_tag": "t", "expiration": "soon", "body_encoding": "nobody's"}
+    store.put([Put("q", {"body": "!", "headers": 5, "properties": {"delivery_tag": "t"}})])
+    store.put([Put("q", {"body": "!", "headers": {}, "properties": odd})])
+    Producer(channel).publish("good", routing_key="q")
+    assert channel.basic_get("q").payload == "good"
+    assert store.size("q.undecodable") == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import re
@@ -25,7 +26,7 @@ from amqp.exceptions import (
 from kombu.testing.conformance.store import OpenStore, StoreContract, envelope
 from kombu.transport.filesystem.control import Control
 from kombu.transport.filesystem.folders import Folder
-from kombu.transport.filesystem.names import Clock, parse
+from kombu.transport.filesystem.names import Clock, Name, parse
 from kombu.transport.filesystem.queues import Queues
 from kombu.transport.filesystem.store import FilesystemStore
 from kombu.transport.filesystem.topology import FilesystemTopology
@@ -248,6 +249,10 @@ class TestWriting:
         assert sizes == [5]
 
 
+def test_a_time_too_late_for_a_name_is_late() -> None:
+    assert (Clock().name("q", 0, 1e15).expires_at or 0) > 4e9
+
+
 def test_a_name_made_is_the_name_read() -> None:
     clock = Clock()
     for name in (
@@ -336,6 +341,16 @@ print("ready", flush=True)
         store.declare(QueueSpec("q"))
         assert store.size("q") == 0
 
+    def test_a_queue_of_a_dead_process_goes_by_itself(self, folders: Folders) -> None:
+        self.declare_elsewhere(folders, "os.kill(os.getpid(), signal.SIGKILL)").wait(10)
+        store, gone = folders.open(), []
+        store.bury = gone.append
+        deadline = time.monotonic() + 10
+        while store.exists("q"):
+            assert time.monotonic() < deadline
+            store.wait(["other"], 0.1)
+        assert gone == ["q"]
+
 
 class TestCost:
     def test_ten_thousand_waiting_messages(self, folders: Folders) -> None:
@@ -376,3 +391,47 @@ class TestCost:
         begun = time.process_time()
         store.wait(["q"], 3.0)
         assert time.process_time() - begun < 0.03
+
+
+class TestGrowth:
+    """What others took, or time has not come for, is not remembered one by one."""
+
+    @staticmethod
+    def names() -> int:
+        gc.collect()
+        return sum(type(each) is Name for each in gc.get_objects())
+
+    def test_who_only_publishes(self, folders: Folders) -> None:
+        publishing, consuming = folders.open(), folders.open()
+        publishing.wait([], 0)  # it may have consumed before
+        before = self.names()
+        for _ in range(30):
+            publishing.put([Put("q", envelope("x")) for _ in range(100)])
+            consuming.settle(acks=consuming.claim(["q"], 100))
+        assert self.names() - before < 2500
+        assert publishing.size("q") == 0
+        publishing.put([Put("q", envelope(str(number))) for number in range(1500)])
+        claims = publishing.claim(["q"], 1500)
+        assert [claim.message["body"] for claim in claims] == [str(n) for n in range(1500)]
+
+    def test_what_is_done_before_its_time(self, folders: Folders) -> None:
+        store = folders.open()
+        store.put([Put("q", envelope("x")) for _ in range(5)])
+        store.claim(["other"], 1)
+        before = self.names()
+        for _ in range(20):
+            later = time.time() + 3600
+            store.put([Put("q", envelope("x"), expires_at=later) for _ in range(50)])
+            store.settle(acks=store.claim(["q"], 50))
+        assert self.names() - before < 300
+
+    def test_what_others_take_from_a_queue_that_is_never_empty(self, folders: Folders) -> None:
+        watching, consuming = folders.open(), folders.open()
+        watching.put([Put("q", envelope("x")) for _ in range(60)])
+        before = self.names()
+        for _ in range(40):
+            watching.put([Put("q", envelope("x")) for _ in range(25)])
+            assert watching.size("q") == 85
+            consuming.settle(acks=consuming.claim(["q"], 25))
+            assert watching.size("q") == 60
+        assert self.names() - before < 400

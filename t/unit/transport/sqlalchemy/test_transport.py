@@ -21,7 +21,9 @@ from kombu.transport.sqlalchemy.urls import database_url, masked
 def test_schemes(scheme: str, tmp_path: Path) -> None:
     with Connection(f"{scheme}+sqlite:///{tmp_path}/a.db") as connection:
         assert type(connection.transport) is Transport
-        assert connection.transport.database.engine.url.database == f"{tmp_path}/a.db"
+        store = connection.transport.create_store()
+        assert store.database.engine.url.database == f"{tmp_path}/a.db"
+        store.close()
 
 
 @pytest.mark.parametrize(

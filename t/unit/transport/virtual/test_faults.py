@@ -444,3 +444,22 @@ def test_settled_twice_says_so(channel: Any) -> None:
     message.ack()
     with pytest.raises(MessageStateError):
         message.ack()
+
+
+def test_a_queue_that_another_process_may_use_never_goes_by_itself(tmp_path: Any) -> None:
+    # Two connections to a shared store know of each other's consumers no more than two processes.
+    url = f"sqla+sqlite:///{tmp_path}/queues.db"
+    queue = Queue("q", Exchange("x"), "q", expires=0.05)
+    with Connection(url) as publishing, Connection(url) as consuming:
+        queue(publishing.default_channel).declare()
+        producer = publishing.Producer()
+        producer.publish("waits", exchange="x", routing_key="q")
+        got: list[Any] = []
+        with consuming.Consumer(queue, callbacks=[lambda body, _: got.append(body)], no_ack=True):
+            time.sleep(0.06)
+            producer.publish("follows", exchange="x", routing_key="q")
+            time.sleep(0.06)
+            producer.publish("declares", exchange="x", routing_key="q", declare=[queue])
+            while len(got) < 3:
+                consuming.drain_events(timeout=5)
+        assert got == ["waits", "follows", "declares"]

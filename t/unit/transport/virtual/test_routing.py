@@ -15,6 +15,8 @@ from kombu.transport.virtual.routing import (
     HeadersMatcher,
     TopicMatcher,
 )
+from kombu.transport.virtual.store import TopologyStore
+from kombu.transport.virtual.topology import Topology
 
 WORDS = st.sampled_from(["a", "b", "c", "", "a\n"])
 KEYS = st.lists(WORDS, max_size=6).map(".".join)
@@ -133,3 +135,34 @@ def test_cost_does_not_grow_with_bindings() -> None:
         return best
 
     assert cost(20_000) < cost(200) * 2
+
+
+def test_a_queue_bound_twice_by_one_key_stays_bound_for_all_clients_until_both_go() -> None:
+    class Shared(TopologyStore):
+        def __init__(self) -> None:
+            self.rows: list[tuple[str, str, str]] = []
+
+        def bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+            self.rows.append((routing_key, pattern, queue))
+
+        def unbind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+            self.rows.remove((routing_key, pattern, queue))
+
+        def bindings(self, exchange: str) -> list[tuple[str, str, str]]:
+            return list(self.rows)
+
+        def delete_exchange(self, exchange: str) -> None:
+            self.rows.clear()
+
+    topology = Topology(shared=Shared())
+    topology.declare_exchange("x", "direct")
+    assert topology.shared is not None
+    topology.shared.bind("x", "k", "", "q")
+    topology.bind("q", "x", "k", None, ("k", "", "q"))
+    topology.bind("q", "x", "k", {"a": 1}, ("k", "", "q"))
+    topology.unbind("q", "x", "k", {"a": 1})
+    assert topology.route("x", "k") == ("q",)
+    assert topology.state.has_binding("q", "x", "k")
+    topology.unbind("q", "x", "k")
+    assert topology.route("x", "k") == ()
+    assert not topology.state.has_binding("q", "x", "k")
