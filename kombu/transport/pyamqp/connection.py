@@ -287,7 +287,7 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
         try:
             if self._deliver_held_back():
                 return
-            if not self._reading.begin() and not self._reading.wait(timeout, until):
+            if not self._reading.begin(until) and not self._reading.wait(timeout, until):
                 return
             event = self._read_event(timeout, deadline)
             if event is not True:
