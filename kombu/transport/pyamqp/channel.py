@@ -239,16 +239,17 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
 
     def _write(self, data: bytes, deadline: float | None, count: int) -> int:
         """Send so many publishes; the number of the first, by which it is confirmed."""
-        link = self._usable_connection("basic_publish")._transport
+        connection = self._usable_connection("basic_publish")
+        link = connection._transport
         try:
             if deadline is None:
-                return self._write_numbered(link, data, count)
+                return self._write_numbered(connection, link, data, count)
             with link.having_timeout(remaining(deadline)):
-                return self._write_numbered(link, data, count)
+                return self._write_numbered(connection, link, data, count)
         except TimeoutError as exc:
             raise RecoverableConnectionError("basic_publish: timed out") from exc
 
-    def _write_numbered(self, link: Any, data: bytes, count: int) -> int:
+    def _write_numbered(self, connection: Any, link: Any, data: bytes, count: int) -> int:
         first = 0
         # Numbered in the order in which they go out, as the broker does.
         with link.write_lock:
@@ -261,7 +262,7 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
                 if first:
                     self._confirms.withdraw(count)
                 raise
-            self.connection.bytes_sent += 1
+            connection.bytes_sent += 1
         return first
 
     def _select_confirms(self) -> None:

@@ -287,7 +287,7 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
         try:
             if self._deliver_held_back():
                 return
-            if not self._reading.begin() and not self._reading.wait(timeout, until):
+            if not self._reading.begin(until) and not self._reading.wait(timeout, until):
                 return
             event = self._read_event(timeout, deadline)
             if event is not True:
@@ -405,8 +405,9 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
 
     def forget_held_back(self, channel: Any) -> None:
         """A channel was closed: the broker takes back what was held back of it."""
-        for held in [held for held in self._held_back if held[0] is channel]:
-            self._held_back.remove(held)
+        for held in list(self._held_back):
+            if held[0] is channel:
+                self._held_back.remove(held)
 
     # -- frames ----------------------------------------------------------
 

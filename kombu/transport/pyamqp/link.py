@@ -69,16 +69,18 @@ class WriteLock:
 
     def __init__(self, limit: Callable[[], float | None]) -> None:
         self._limit = limit
-        self._lock = threading.RLock()
+        lock = threading.RLock()
+        self._acquire, self._release = lock.acquire, lock.release
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
-            limit = self._limit()
-            if not self._lock.acquire(timeout=-1 if limit is None else limit):
-                raise TimeoutError("timed out: another thread is writing")
+        if self._acquire(False):
+            return
+        limit = self._limit()
+        if not self._acquire(True, -1 if limit is None else limit):
+            raise TimeoutError("timed out: another thread is writing")
 
-    def __exit__(self, *exc_info: object) -> None:
-        self._lock.release()
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._release()
 
 
 class LinkMixin:
@@ -271,8 +273,11 @@ class LinkMixin:
     _write = write
 
     def _send(self, data: Any) -> int:
+        sock = self.sock
+        if sock is None:
+            raise ConnectionResetError(errno.ECONNRESET, "Socket closed")
         try:
-            return int(self._open_socket().send(data))
+            return int(sock.send(data))
         except (BlockingIOError, InterruptedError):
             return 0
         except TimeoutError as exc:

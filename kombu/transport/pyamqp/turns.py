@@ -23,9 +23,19 @@ class Reading:
         self._changed = threading.Condition(threading.Lock())
         self._waiting = 0
 
-    def begin(self) -> bool:
-        """Take the turn, if nobody has it."""
-        return self._turn.acquire(blocking=False)
+    def begin(self, until: Callable[[], bool] | None = None) -> bool:
+        """Take the turn, if nobody has it.
+
+        Arguments:
+            until: what the current thread waits for. Looked at with the turn in hand: whoever had
+                it before may have handled that, and nothing more would come to be read.
+        """
+        if not self._turn.acquire(blocking=False):
+            return False
+        if until is not None and until():
+            self.end()
+            return False
+        return True
 
     def end(self) -> None:
         """Give it up."""
@@ -52,13 +62,18 @@ class Reading:
         with self._changed:
             self._waiting += 1
             try:
-                while until is None or not until():
-                    if self.begin():
-                        return True
+                while True:
+                    if self._turn.acquire(blocking=False):
+                        if until is None or not until():
+                            return True
+                        self._turn.release()
+                        self._changed.notify_all()
+                        return False
+                    if until is not None and until():
+                        return False
                     left = remaining(deadline)
                     if left == 0:
                         raise TimeoutError("timed out: another thread is reading")
                     self._changed.wait(left)
-                return False
             finally:
                 self._waiting -= 1
