@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from amqp.exceptions import RecoverableConnectionError
 
-from kombu.transport import base, virtual
+from kombu.transport import virtual
 from kombu.transport.errors import ErrorRow, ErrorTable
 from kombu.transport.features import Features
 from kombu.transport.options import option, seconds
@@ -189,13 +189,12 @@ class Transport(virtual.Transport):
     errors = ERRORS
     driver_type = driver_name = "sqlite"
     features = SQLiteStore.features
-    implements = base.Implements.of(features)
 
     def create_store(self) -> Store:
         return SQLiteStore(self.options)
 
     def create_topology(self) -> Topology:
-        return Topology(shared=Bindings(lambda *statements: self.store.run(*statements)))
+        return Topology(shared=Bindings(lambda *work: self.connected_to(SQLiteStore).run(*work)))
 
     def driver_version(self) -> str:
         return sqlite3.sqlite_version

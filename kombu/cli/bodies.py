@@ -29,7 +29,7 @@ def as_record(message: Any) -> dict[str, Any]:
         "routing_key": info.get("routing_key"),
         "redelivered": bool(info.get("redelivered")),
         "content_type": message.content_type,
-        "headers": message.headers,
+        "headers": _named(message.headers),
         "properties": message.properties,
         "decoded": decoded,
     }
@@ -38,6 +38,17 @@ def as_record(message: Any) -> dict[str, Any]:
     else:
         record["body"] = body
     return record
+
+
+def _named(value: Any) -> Any:
+    """Tables whose names are all text; AMQP's may be bytes."""
+    if isinstance(value, dict):
+        names = (
+            name.decode(errors="backslashreplace") if isinstance(name, bytes) else name
+            for name in value
+        )
+        return dict(zip(names, map(_named, value.values()), strict=True))
+    return [_named(item) for item in value] if isinstance(value, list) else value
 
 
 def as_line(message: Any) -> str:

@@ -14,6 +14,10 @@ from kombu.cli.secrets import Secrets
 _PROGRESS_INTERVAL = 0.2
 
 
+class OutputClosed(Exception):
+    """Whoever read our output has gone."""
+
+
 class Console:
     """Prints results as text or as JSON, one object a line; passwords are cut out.
 
@@ -37,7 +41,7 @@ class Console:
         """Print one result, flushed: as JSON, or as ``text``."""
         self._clear()
         line = json.dumps(data, default=str) if self.as_json else text
-        print(self.secrets.cut(line), file=self._out, flush=True)
+        self._print(self.secrets.cut(line))
 
     def message(self, text: str) -> None:
         """Print what is no result."""
@@ -47,7 +51,16 @@ class Console:
     def payload(self, line: str) -> None:
         """Print a message's body: it is the user's own, nothing is cut out."""
         self._clear()
-        print(line, file=self._out, flush=True)
+        self._print(line)
+
+    def _print(self, line: str) -> None:
+        # What the terminal can't show must not stop what consumes.
+        encoding = getattr(self._out, "encoding", None) or "utf-8"
+        shown = line.encode(encoding, "backslashreplace").decode(encoding)
+        try:
+            print(shown, file=self._out, flush=True)
+        except BrokenPipeError as exc:
+            raise OutputClosed from exc
 
     def progress(self, doing: str, done: int, of: int | None = None) -> None:
         """Show how far long work is; on terminals only, a few times a second."""

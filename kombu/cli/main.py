@@ -11,7 +11,7 @@ from typing import Any
 import kombu
 from kombu.cli import bench, completions, consume, doctor, publish, queues, requeue
 from kombu.cli.arguments import FAILED, USAGE, UsageError, make_connection, url_of
-from kombu.cli.console import Console
+from kombu.cli.console import Console, OutputClosed
 from kombu.cli.diagnosis import diagnose
 from kombu.cli.target import Target, target_of, unknown_target
 
@@ -70,8 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return USAGE
         except KeyboardInterrupt:
             return INTERRUPTED
-        except BrokenPipeError:
-            # Whoever read our output has gone; it shall not be flushed at exit again.
+        except OutputClosed:
+            # It shall not be flushed at exit again.
             sys.stdout = None
             return FAILED
         except Exception as exc:  # noqa: BLE001 - a message, not a traceback, is what users need

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from amqp.exceptions import ChannelError
+from amqp.exceptions import ChannelError, RecoverableConnectionError
 from amqp.exceptions import ConnectionError as AMQPConnectionError
 
 from kombu.transport.virtual.errors import Throttled
@@ -28,7 +28,10 @@ logger = logging.getLogger(__name__)
 
 #: Receives up to ``limit`` messages of ``queue``, waiting up to ``wait`` seconds for the first.
 Receive = Callable[[str, int, int], list[Claim]]
-MOST_POLLS = 16
+#: Threads of one connection: queues beyond them take turns with the others.
+MOST_POLLS = 64
+#: Seconds of a poll where there are more queues than that.
+CROWDED_WAIT = 1
 #: Seconds between two polls of a queue whose requests are refused for their number.
 LONGEST_BACKOFF = 20.0
 #: Seconds; an empty answer that comes sooner was no long poll: the queue is not there.
@@ -134,13 +137,17 @@ class LongPolls:
                 says, so that a consumer that waits in small steps costs no more calls than one
                 that waits in large ones.
         """
+        if os.getpid() != self._pid:  # its threads are the parent's
+            raise RecoverableConnectionError("this connection was made before a fork")
         first = self.wait_seconds if wait_seconds is None else wait_seconds
+        # Where there are more queues than polls, each must make room for others soon.
+        longest = CROWDED_WAIT if len(queues) > MOST_POLLS else self.wait_seconds
         with self._condition:
             if self._closed:
                 return
             for queue in queues:
                 if queue not in self._polling and not self._arrived.get(queue):
-                    wait = self.wait_seconds if queue in self._found_empty else first
+                    wait = min(longest, self.wait_seconds if queue in self._found_empty else first)
                     self._polling.add(queue)
                     self._order(queue, min(limit, self.largest), wait)
 

@@ -17,7 +17,6 @@ from t.interop.receiving import received
 from t.peers import published_python
 
 
-@dataclass(frozen=True)
 def answer_a_call(published: Published, connection: Any, name: str) -> None:
     """Published calls a node of ours, and is answered."""
     mailbox = Mailbox(name, type="fanout", connection=connection, accept=["json"])
@@ -36,6 +35,7 @@ def answer_a_call(published: Published, connection: Any, name: str) -> None:
     assert published.result(process)["replies"] == [{"our.host": {"ok": "pong"}}]
 
 
+@dataclass(frozen=True)
 class Site:
     """One broker, and the transport options of either side on it."""
 

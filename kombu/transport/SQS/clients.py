@@ -14,6 +14,7 @@ import boto3
 from amqp.exceptions import RecoverableConnectionError
 from botocore.config import Config
 
+from kombu.transport.polling import MOST_POLLS
 from kombu.transport.SQS.errors import ERRORS
 from kombu.transport.SQS.options import SQSOptions
 from kombu.utils.deadlines import time_left
@@ -147,7 +148,7 @@ class Clients:
             connect_timeout=self.timeout,
             read_timeout=read_timeout,
             retries={"mode": "standard", "max_attempts": 4},
-            max_pool_connections=32,
+            max_pool_connections=MOST_POLLS + 16,
         ).merge(Config(**self.options.client_config))
         # A session of its own: boto3's default one is not safe to share between threads.
         return boto3.session.Session().client(

@@ -26,7 +26,9 @@ class TopicFanout(Fanout):
             if sender is None:
                 topic = self.service.ensure_topic(exchange)
                 sender = self._senders[exchange] = Sending(
-                    lambda: self.service.client.get_topic_sender(topic), topic
+                    lambda: self.service.client.get_topic_sender(topic),
+                    topic,
+                    self.service.options.request_timeout,
                 )
         sender.send([write(Put("", message))])
         return None

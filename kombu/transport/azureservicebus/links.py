@@ -6,8 +6,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, TimeoutError
 from typing import Any
 
+from amqp.exceptions import RecoverableConnectionError
 from azure.core.exceptions import AzureError
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.exceptions import MessageSizeExceededError
@@ -23,16 +25,50 @@ SLICE = 0.2
 CLOSING_TIME = 0.2
 
 
+def opened(make: Callable[[], Any], name: str, timeout: float) -> Any:
+    """A link that is open.
+
+    The client itself waits for ever for a server that takes a connection and says nothing.
+
+    Raises:
+        RecoverableConnectionError: it did not open in time.
+    """
+    outcome: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            link = make().__enter__()
+        except Exception as exc:  # noqa: BLE001 - raised where it is waited for
+            if outcome.set_running_or_notify_cancel():
+                outcome.set_exception(exc)
+        else:
+            if outcome.set_running_or_notify_cancel():
+                outcome.set_result(link)
+            else:
+                link.close()
+
+    threading.Thread(target=work, name="kombu-open", daemon=True).start()
+    try:
+        return outcome.result(timeout)
+    except TimeoutError:
+        if outcome.cancel():
+            text = f"the link to {name!r} did not open in {timeout} s"
+            raise RecoverableConnectionError(text) from None
+        return outcome.result()
+
+
 class Sending:
     """The sender of a queue or topic.
 
     Arguments:
         make: opens one; the client connects when it is first used.
         name: for messages.
+        timeout: seconds that may take, and one transfer.
     """
 
-    def __init__(self, make: Callable[[], Any], name: str) -> None:
+    def __init__(self, make: Callable[[], Any], name: str, timeout: float) -> None:
         self.name = name
+        self.timeout = timeout
         self._make = make
         self._lock = threading.Lock()
         self._sender: Any = None
@@ -45,7 +81,7 @@ class Sending:
         """
         with self._lock, ERRORS.mapped(f"send to {self.name!r}"):
             if self._sender is None:
-                self._sender = self._make()
+                self._sender = opened(self._make, self.name, self.timeout)
             batches = [self._sender.create_message_batch()]
             for message in messages:
                 try:
@@ -55,7 +91,7 @@ class Sending:
                     self._add_alone(batches[-1], message)
             for batch in batches:
                 if len(batch):
-                    self._sender.send_messages(batch)
+                    self._sender.send_messages(batch, timeout=self.timeout)
 
     def _add_alone(self, batch: Any, message: ServiceBusMessage) -> None:
         try:
@@ -77,10 +113,12 @@ class Receiving:
     Arguments:
         make: opens one.
         name: of the queue, for messages.
+        timeout: seconds that may take.
     """
 
-    def __init__(self, make: Callable[[], Any], name: str) -> None:
+    def __init__(self, make: Callable[[], Any], name: str, timeout: float) -> None:
         self.name = name
+        self.timeout = timeout
         self._make = make
         self._lock = threading.Lock()
         #: Whoever settles passes here first, so that a receive can't come before it again.
@@ -92,7 +130,7 @@ class Receiving:
     def _open(self) -> Any:
         if self._receiver is None:
             # Opened here: a receive counts the time that takes against its own.
-            self._receiver = self._make().__enter__()
+            self._receiver = opened(self._make, self.name, self.timeout)
         return self._receiver
 
     def receive(self, limit: int, wait: float) -> Sequence[Any]:

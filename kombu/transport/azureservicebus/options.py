@@ -24,16 +24,25 @@ class ServiceBusOptions(VirtualOptions):
     retry_backoff_factor: float = option(0.8, "seconds, doubled with each retry", parse=float)
     retry_backoff_max: float = option(120, "longest seconds between retries", parse=seconds)
     use_lock_renewal: bool = option(
-        False, "accepted: locks are renewed in any case while the consumer lives", parse=boolean
+        False,
+        "locks are renewed for max_lock_renewal_duration; else as long as the consumer lives",
+        parse=boolean,
     )
     max_lock_renewal_duration: float = option(
-        3600.0, "seconds a lock is renewed at most, under use_lock_renewal", parse=seconds
+        3600.0,
+        "seconds a lock is renewed at most, under use_lock_renewal (max_hold counts for more)",
+        parse=seconds,
     )
 
+    request_timeout: float = option(
+        30.0,
+        "seconds to open a link, to send, or for one attempt to settle",
+        parse=seconds,
+    )
     max_delivery_count: int | None = option(
-        None,
-        "of new queues: deliveries after which Service Bus itself dead-letters a message; None: "
-        "the service's default, 10",
+        2000,
+        "of new queues: deliveries after which Service Bus itself dead-letters a message, where "
+        "no consumer sees it; None: the service's default, 10",
         parse=int,
     )
     topics: bool = option(
@@ -45,3 +54,7 @@ class ServiceBusOptions(VirtualOptions):
     connection_verify: str | None = option(
         None, "file of certificates to verify the service by, instead of the usual ones"
     )
+
+    def __post_init__(self) -> None:
+        if self.use_lock_renewal and self.max_hold is None:
+            object.__setattr__(self, "max_hold", self.max_lock_renewal_duration)

@@ -58,6 +58,7 @@ class Service:
                 use_tls=not options.emulator,
                 keep_alive=options.uamqp_keep_alive_interval,
                 auth_timeout=timeout,
+                try_timeout=options.request_timeout,
                 **common,
             )
 

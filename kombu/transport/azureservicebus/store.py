@@ -73,7 +73,9 @@ class ServiceBusStore(LongPollStore):
     def _receiving(self, source: str) -> Receiving:
         with self._lock:
             if source not in self._receivers:
-                self._receivers[source] = Receiving(lambda: self.service.receiver(source), source)
+                self._receivers[source] = Receiving(
+                    lambda: self.service.receiver(source), source, self.options.request_timeout
+                )
             return self._receivers[source]
 
     def _sending(self, source: str) -> Sending:
@@ -82,6 +84,7 @@ class ServiceBusStore(LongPollStore):
                 self._senders[source] = Sending(
                     lambda: self.service.client.get_queue_sender(self.service.ensure(source)),
                     source,
+                    self.options.request_timeout,
                 )
             return self._senders[source]
 
@@ -120,7 +123,9 @@ class ServiceBusStore(LongPollStore):
         return sum(self._purge(source) for source in self.steps.sources(queue))
 
     def _purge(self, source: str) -> int:
-        receiver = Receiving(lambda: self.service.receiver(source, delete=True), source)
+        receiver = Receiving(
+            lambda: self.service.receiver(source, delete=True), source, self.options.request_timeout
+        )
         count = 0
         try:
             while taken := len(receiver.receive(LARGEST_RECEIVE, SLICE)):
@@ -187,46 +192,54 @@ class ServiceBusStore(LongPollStore):
         releases: Sequence[Claim] = (),
         rejects: Sequence[Claim] = (),
     ) -> None:
-        for claim in acks:
-            self._once(claim, lambda receiver, message: receiver.complete_message(message))
+        done: list[Claim] = list(acks)
+        buried: list[Claim] = []
         for claim in rejects:
-            if self._dead_lettered_above.get(claim.queue):
-                self._once(claim, lambda receiver, message: receiver.complete_message(message))
-            else:
-                self._once(claim, bury)
-        for claim in sorted(releases, key=place):
-            self._once(claim, lambda receiver, message: receiver.abandon_message(message))
+            (done if self._dead_lettered_above.get(claim.queue) else buried).append(claim)
+        self._each(done, lambda receiver, message: receiver.complete_message(message))
+        self._each(buried, bury)
+        back = sorted(releases, key=place)
+        self._each(back, lambda receiver, message: receiver.abandon_message(message))
 
     def renew(self, claims: Sequence[Claim]) -> None:
+        def renew(receiver: Any, message: Any) -> None:
+            receiver.renew_message_lock(message)
+
+        self._each(claims, renew, final=False)
+
+    def _each(
+        self, claims: Sequence[Claim], use: Callable[[Any, Any], Any], final: bool = True
+    ) -> None:
+        """Do something with messages that are still ours, all of a queue in one turn."""
+        by_source: dict[str, list[Receipt]] = defaultdict(list)
         for claim in claims:
-            self._once(
-                claim,
-                lambda receiver, message: receiver.renew_message_lock(message),
-                final=False,
-            )
+            if not claim.receipt.settled:
+                by_source[claim.receipt.source].append(claim.receipt)
+        for source, receipts in by_source.items():
 
-    def _once(self, claim: Claim, use: Callable[[Any, Any], Any], final: bool = True) -> None:
-        """Do something with a message that is still ours."""
-        receipt: Receipt = claim.receipt
+            def settle(receiver: Any, receipts: list[Receipt] = receipts) -> None:
+                for receipt in receipts:
+                    self._settle(receiver, receipt, use, final)
 
-        def settle(receiver: Any) -> None:
-            if receipt.settled:
-                return
-            done = final
             try:
-                use(receiver, receipt.message)
-            except (MessageAlreadySettled, MessageLockLostError, MessageNotFoundError) as exc:
-                done = True
-                logger.warning("a message's lock was lost before it was settled: %s", exc)
-            if done:
-                receipt.settled = True
-                self._held[receipt.source] -= 1
-
-        if not receipt.settled:
-            try:
-                self._receiving(receipt.source).call("settle a message", settle)
+                self._receiving(source).call("settle messages", settle)
             except NotFound:  # the queue was deleted, and its messages with it
-                receipt.settled = True
+                for receipt in receipts:
+                    receipt.settled = True
+
+    def _settle(
+        self, receiver: Any, receipt: Receipt, use: Callable[[Any, Any], Any], final: bool
+    ) -> None:
+        if receipt.settled:
+            return
+        try:
+            use(receiver, receipt.message)
+        except (MessageAlreadySettled, MessageLockLostError, MessageNotFoundError) as exc:
+            final = True
+            logger.warning("a message's lock was lost before it was settled: %s", exc)
+        if final:
+            receipt.settled = True
+            self._held[receipt.source] -= 1
 
     def _stop_waiting(self) -> None:
         for receiver in list(self._receivers.values()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from collections import defaultdict
@@ -239,8 +240,11 @@ class StorageQueueStore(LongPollStore):
                 self._held[receipt.source] -= 1
 
     def _each(self, call: Callable[[Any], None], items: Sequence[Any]) -> None:
-        """Make the calls side by side; the first error is raised when all are done."""
-        if len(items) < 2 or self.options.parallel_requests < 2:
+        """Make the calls side by side; the first error is raised when all are done.
+
+        One after another in a forked child, for the threads are the parent's.
+        """
+        if len(items) < 2 or self.options.parallel_requests < 2 or os.getpid() != self._pid:
             for item in items:
                 call(item)
             return

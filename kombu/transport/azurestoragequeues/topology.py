@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from amqp.exceptions import RecoverableChannelError
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from kombu.transport.azure import error_code
@@ -26,6 +27,8 @@ ITEM = "kombu"
 FRESH = 1.0
 #: Times a queue's metadata are written again because another client wrote them meanwhile.
 ATTEMPTS = 5
+#: The service's words for metadata that it does not take; HTTP's is 431.
+TOO_LARGE = ("MetadataTooLarge", "RequestHeaderTooLarge")
 
 
 class Row(NamedTuple):
@@ -71,19 +74,26 @@ class QueueMetadataTopology(TopologyStore):
                 try:
                     metadata = dict(client.get_queue_properties().metadata or {})
                 except ResourceNotFoundError:  # deleted, and its bindings with it
+                    self._unwritten.pop(queue, None)
                     return
                 rows = set(rows_in(metadata.get(ITEM)))
-                wanted = change(rows)
+                wanted = change(rows | self._unwritten.get(queue, set()))
                 if wanted == rows:  # as it is, or as we have just written it
+                    self._unwritten.pop(queue, None)
                     return
-                metadata[ITEM] = self._text(queue, wanted)
                 try:
-                    client.set_queue_metadata(metadata)
+                    client.set_queue_metadata({**metadata, ITEM: self._text(queue, wanted)})
                 except HttpResponseError as exc:
-                    if error_code(exc) not in ("MetadataTooLarge", "RequestHeaderTooLarge"):
+                    if exc.status_code != 431 and error_code(exc) not in TOO_LARGE:
                         raise
-                    self._keep(queue, wanted)
+                    self._keep(queue, wanted - rows)
+                    left = rows & wanted
+                    if left != rows:
+                        client.set_queue_metadata({**metadata, ITEM: self._text(queue, left)})
                     return
+        raise RecoverableChannelError(
+            f"write the bindings of queue {queue!r}: other clients go on to write them, too"
+        )
 
     def _text(self, queue: str, rows: set[Row]) -> str:
         prefix = self._connect().options.queue_name_prefix

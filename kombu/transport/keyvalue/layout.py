@@ -27,6 +27,7 @@ LIVE = f"{HOME}/live"
 OWNERS = f"{LIVE}/owners"
 DELAYED = f"{LIVE}/delayed"
 CLAIMS = f"{HOME}/claims"
+BINDINGS = f"{HOME}/bindings"
 
 #: Delayed messages of so many milliseconds stand in one folder, so that few are listed.
 _TOGETHER = 10_000
@@ -57,7 +58,7 @@ def exchange_key(exchange: str) -> str:
 
 
 def bindings_folder(exchange: str) -> str:
-    return f"{HOME}/bindings/{part(exchange)}"
+    return f"{BINDINGS}/{part(exchange)}"
 
 
 def binding_key(exchange: str, routing_key: str, queue: str) -> str:

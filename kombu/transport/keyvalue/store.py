@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from kombu.transport.features import SHARED_STORE, Features
-from kombu.transport.http import Server
+from kombu.transport.http import Server, ServerError
 from kombu.transport.keyvalue.backlog import LISTING_SHARE, Backlog, Waiting, with_priority
 from kombu.transport.keyvalue.claims import Claims, Held, Holding
 from kombu.transport.keyvalue.errors import ERRORS
 from kombu.transport.keyvalue.layout import (
+    BINDINGS,
     CLAIMS,
     DELAYED,
     LIVE,
@@ -33,12 +34,14 @@ from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Claim, PartialPutError, Put, QueueSpec
 from kombu.transport.waking import Waker, WakerStore
 from kombu.transport.windows import windows
-from kombu.utils.json import dumps
+from kombu.utils.json import dumps, loads
 
 logger = logging.getLogger(__name__)
 
 #: Seconds after which a queue is tried again that a published peer is reading.
 _WHILE_READ = 0.05
+#: Seconds for which a purge waits for peers that do.
+_PATIENCE = 5.0
 
 #: Parts of a stored message that are this store's own.
 _OURS = frozenset({"deliveries", "priority"})
@@ -100,9 +103,18 @@ class KeyValueStore(WakerStore):
             for folder, stored in self._delayed():
                 if DelayedName.parse(stored.name).queue == queue:
                     self.keys.delete(f"{folder}/{stored.name}")
+            self._unbind(queue)
         with self._claiming:
             self._backlogs.pop(queue, None)
         return count
+
+    def _unbind(self, queue: str) -> None:
+        """Drop a queue's bindings, made by whomever."""
+        for exchange in self.keys.folders(BINDINGS).names:
+            folder = f"{BINDINGS}/{exchange}"
+            for stored in self.keys.list(folder).stored:
+                if loads(stored.value)[2] == queue:
+                    self.keys.delete(f"{folder}/{stored.name}")
 
     def exists(self, queue: str) -> bool:
         with ERRORS.mapped(f"look up queue {queue!r}"):
@@ -113,9 +125,20 @@ class KeyValueStore(WakerStore):
             return len(self.keys.list(self.keys.queue_folder(queue)).stored)
 
     def purge(self, queue: str) -> int:
+        folder = self.keys.queue_folder(queue)
+        deadline = time.monotonic() + _PATIENCE
         with ERRORS.mapped(f"purge queue {queue!r}"):
-            found = self.keys.list(self.keys.queue_folder(queue)).stored
-            return sum(self.keys.take(queue, found) or [])
+            left = self.keys.list(folder).stored
+            names = {stored.name for stored in left}
+            count = 0
+            while left:
+                count += sum(self.keys.take(queue, left) or [])
+                left = [stored for stored in self.keys.list(folder).stored if stored.name in names]
+                if left and time.monotonic() >= deadline:
+                    raise ServerError(f"{len(left)} message(s) are left: a published peer reads it")
+                if left:
+                    time.sleep(_WHILE_READ)
+            return count
 
     # ---- messages
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from pymongo.errors import (
 )
 
 from kombu.transport.mongodb.options import MongoOptions
+from kombu.transport.serverclock import ServerClock
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +62,10 @@ class BrokerDatabase:
         self.queues: Collection[Document] = self.database[options.queues_collection]
         self.exchanges: Collection[Document] = self.database[options.exchanges_collection]
         self.broadcast: Collection[Document] = self.database[options.broadcast_collection]
-        self._asked_at = self._server_time = 0.0
+        self._clock = ServerClock()
 
     def prepare(self) -> None:
         """Create the capped collection and the indexes; cheap when they are there."""
-        self._ask_the_time()
         with suppress(CollectionInvalid):  # made before, by us or by a published peer
             self.database.create_collection(
                 self.options.broadcast_collection,
@@ -112,20 +111,14 @@ class BrokerDatabase:
         """How long the server may take to say that there is nothing new; idle costs that often."""
         return int(min(LONGEST_AWAIT, self.options.socket_timeout / 2) * 1000)
 
-    def _ask_the_time(self) -> None:
-        before = time.monotonic()
-        told = self.client.admin.command("hello")["localTime"]
-        self._asked_at = time.monotonic()
-        self._server_time = told.timestamp() + (self._asked_at - before) / 2
+    def _tell_time(self) -> float:
+        return float(self.client.admin.command("hello")["localTime"].timestamp())
 
     def now(self) -> float:
-        """Unix time in seconds by the server's clock, which leases are counted by.
-
-        Ours may be set anew meanwhile, and another server be the primary.
-        """
-        if time.monotonic() - self._asked_at > CLOCK_GOOD_FOR:
-            self._ask_the_time()
-        return self._server_time + time.monotonic() - self._asked_at
+        """Unix time in seconds by the server's clock, which leases are counted by."""
+        if self._clock.age > CLOCK_GOOD_FOR:  # another server may be the primary
+            self._clock.ask(self._tell_time)
+        return self._clock.now()
 
     def close(self) -> None:
         with pymongo.timeout(CLOSING_LIMIT):  # taking leave of a server that is not there

@@ -12,14 +12,14 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 from uuid import uuid4
 
 from bson import ObjectId
 from pymongo import DeleteMany, UpdateOne
-from pymongo.errors import BulkWriteError, DocumentTooLarge, DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.mongodb.database import DELIVERY_ORDER, BrokerDatabase, Document
@@ -27,13 +27,14 @@ from kombu.transport.mongodb.errors import ERRORS
 from kombu.transport.mongodb.wake import ChangeStream
 from kombu.transport.sweeping import Sweep
 from kombu.transport.virtual.envelope import parse
+from kombu.transport.virtual.errors import message_too_large
 from kombu.transport.virtual.policy import size_of
 from kombu.transport.virtual.store import (
     Claim,
     Fanout,
-    PartialPutError,
     Put,
     QueueSpec,
+    raise_failed,
 )
 from kombu.transport.waking import Waker, WakerStore
 from kombu.utils.json import dumps
@@ -42,6 +43,8 @@ from kombu.utils.logfields import log_fields
 logger = logging.getLogger(__name__)
 
 DUPLICATE_KEY = 11000
+#: Bytes of a message: a document takes 16 MiB, also while it is held and when it comes again.
+LARGEST_MESSAGE = 16 * 1024 * 1024 - 16_384
 #: How many overdue leases one sweep gives back, so that no claim waits long for it.
 SWEEP_LIMIT = 1000
 SHORTEST_PAUSE = 0.001
@@ -80,7 +83,7 @@ class MongoStore(WakerStore):
     # ---- queues
 
     def declare(self, queue: QueueSpec) -> None:
-        if queue.name in self._declared:
+        if queue.name in self._declared and self._is_declared(queue.name):
             return
         options = {
             "durable": queue.durable,
@@ -99,10 +102,15 @@ class MongoStore(WakerStore):
             )
         self._declared.add(queue.name)
 
+    def _is_declared(self, queue: str) -> bool:
+        with ERRORS.mapped(f"look up queue {queue!r}"):
+            return self.broker.queues.find_one({"_id": queue}, {"_id": 1}) is not None
+
     def delete(self, queue: str) -> int:
         self._declared.discard(queue)
         with ERRORS.mapped(f"delete queue {queue!r}"):
             self.broker.write(self.broker.queues.delete_one, {"_id": queue})
+            self.broker.routing.delete_many({"queue": queue})  # bound by whomever
             self.broker.messages.delete_many({**IS_HELD, "held.queue": queue})
             gone = self.broker.messages.delete_many({"queue": queue})
         return gone.deleted_count
@@ -138,43 +146,39 @@ class MongoStore(WakerStore):
     # ---- messages
 
     def put(self, puts: Sequence[Put]) -> None:
+        failed: dict[int, BaseException] = {}
         with ERRORS.mapped(f"put {len(puts)} message(s)"):
-            documents = [self._document(put) for put in puts]
-            try:
-                if len(documents) == 1:
-                    self.broker.write(self.broker.messages.insert_one, documents[0])
+            documents: dict[int, Document] = {}
+            for index, put in enumerate(puts):
+                document = self._document(put)
+                size = len(document["payload"].encode())
+                if size > LARGEST_MESSAGE:
+                    failed[index] = message_too_large(size, put.queue, LARGEST_MESSAGE, "MongoDB")
                 else:
-                    self.broker.write(self.broker.messages.insert_many, documents, ordered=False)
-            except DuplicateKeyError:
-                logger.debug("stored by an earlier attempt whose answer was lost")
-            except BulkWriteError as exc:
-                self._report(exc)
-            except DocumentTooLarge:
-                if len(documents) == 1:
-                    raise
-                self._put_one_by_one(documents)
+                    documents[index] = document
+            failed.update(self._insert(documents))
+            raise_failed(puts, failed)
         self.waker.ring()
 
-    def _put_one_by_one(self, documents: Sequence[Document]) -> None:
-        """What is too large fails alone; the driver may have sent others before it noticed."""
-        failed: dict[int, BaseException] = {}
-        for index, document in enumerate(documents):
-            try:
-                self.broker.write(self.broker.messages.insert_one, document)
-            except DuplicateKeyError:
-                logger.debug("stored before the driver noticed another that is too large")
-            except DocumentTooLarge as exc:
-                failed[index] = ERRORS.translate(exc, "put a message")
-        raise PartialPutError(failed)
-
-    @staticmethod
-    def _report(exc: BulkWriteError) -> None:
-        """Name the messages that are not stored; a duplicate is our own earlier attempt."""
-        failures = [e for e in exc.details["writeErrors"] if e["code"] != DUPLICATE_KEY]
-        if exc.details["writeConcernErrors"]:
-            raise exc  # stored by fewer than a majority: any of them may be undone
-        if failures:
-            raise PartialPutError({failure["index"]: exc for failure in failures}) from exc
+    def _insert(self, documents: Mapping[int, Document]) -> dict[int, BaseException]:
+        """Store documents; the errors of those that are not stored."""
+        if not documents:
+            return {}
+        indices, messages = list(documents), self.broker.messages
+        try:
+            if len(documents) == 1:
+                self.broker.write(messages.insert_one, documents[indices[0]])
+            else:
+                self.broker.write(messages.insert_many, [*documents.values()], ordered=False)
+        except DuplicateKeyError:
+            logger.debug("stored by an earlier attempt whose answer was lost")
+        except BulkWriteError as exc:
+            if exc.details["writeConcernErrors"]:
+                raise  # stored by fewer than a majority: any of them may be undone
+            # A duplicate is our own earlier attempt.
+            failures = [e for e in exc.details["writeErrors"] if e["code"] != DUPLICATE_KEY]
+            return {indices[failure["index"]]: exc for failure in failures}
+        return {}
 
     def _document(self, put: Put) -> Document:
         document: Document = {
@@ -183,7 +187,9 @@ class MongoStore(WakerStore):
             "priority": HIGHEST_PRIORITY - put.priority,
             "size": size_of(put.message),
         }
-        expiry = moment(put.expires_at) if self.broker.options.ttl and put.expires_at else None
+        expiry = None
+        if self.broker.options.ttl and put.expires_at:
+            expiry = moment(self.broker.now() + put.expires_at - time.time())
         if put.ready_at is not None and put.ready_at > time.time():
             delay = put.ready_at - time.time()
             document["held"] = {

@@ -25,8 +25,23 @@ _PIPELINE: list[Any] = [
             ]
         }
     },
-    {"$project": {"_id": 1, "operationType": 1, "fullDocument.held.until": 1}},
+    {
+        "$project": {
+            "_id": 1,
+            "operationType": 1,
+            "fullDocument.held.until": 1,
+            "fullDocument.queue": 1,
+            "updateDescription.updatedFields.queue": 1,
+        }
+    },
 ]
+
+
+def queue_of(event: Mapping[str, Any]) -> Any:
+    """The queue in which a message became claimable."""
+    inserted = event.get("fullDocument") or {}
+    updated = (event.get("updateDescription") or {}).get("updatedFields") or {}
+    return inserted.get("queue", updated.get("queue"))
 
 
 class ChangeStream(Source):
@@ -50,6 +65,8 @@ class ChangeStream(Source):
         self._times_within = times_within
         self._refused = not broker.options.change_streams
         self._streaming = False
+        #: What is waited for; others' messages wake nobody here.
+        self._queues: frozenset[str] = frozenset()
         self._follower: threading.Thread | None = None
         self._closed = threading.Event()
 
@@ -66,14 +83,15 @@ class ChangeStream(Source):
         return False
 
     def look(self, queues: Sequence[str]) -> bool:
+        known, self._queues = self._queues, frozenset(queues)
         if self._streaming:
-            return False  # it rings
+            return not self._queues <= known  # it rings from now on
         with ERRORS.mapped("look for messages"):
             messages = self.broker.messages
             if messages.find_one({"queue": {"$in": list(queues)}}, {"_id": 1}) is not None:
                 return True
-            known = {"held.until": {"$gt": 0}}
-            following = messages.find_one(known, {"held.until": 1}, sort=[("held.until", 1)])
+            held = {"held.until": {"$gt": 0}}
+            following = messages.find_one(held, {"held.until": 1}, sort=[("held.until", 1)])
             self._note(following)
         return False
 
@@ -96,7 +114,9 @@ class ChangeStream(Source):
                     self._set_streaming(True)
                     while stream.alive and not self._closed.is_set():
                         event = stream.try_next()
-                        if event is not None and not self._note(event.get("fullDocument")):
+                        if event is None or self._note(event.get("fullDocument")):
+                            continue
+                        if queue_of(event) in self._queues:
                             self.ring()
             except PyMongoError as exc:
                 # One that was open may come to its end so, too: its past is forgotten, say.

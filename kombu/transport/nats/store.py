@@ -306,8 +306,8 @@ class NatsStore(WakerStore):
     ) -> None:
         for claim, word in words:
             await self._say(claim, word)
-        for claim in sorted(releases, key=lambda claim: claim.receipt.sequence):
-            await self._give_back(claim)
+        back = sorted(releases, key=lambda claim: claim.receipt.sequence)
+        await asyncio.gather(*map(self._give_back, back))  # sent in this order
         await self.link.flush()
         for queue, level in {(c.queue, returned_level(c)) for c in releases}:
             await self._ring(queue, level)

@@ -16,6 +16,7 @@ from psycopg.types.json import set_json_loads
 
 from kombu.transport.pgmq.errors import ERRORS
 from kombu.transport.pgmq.options import PgmqOptions
+from kombu.transport.serverclock import ServerClock
 from kombu.transport.watchdog import GRACE, Watchdog
 from kombu.utils.deadlines import time_left
 from kombu.utils.json import loads
@@ -129,8 +130,7 @@ class PgmqDatabase:
             POOL_TIMEOUT if options.pool_timeout is None else options.pool_timeout,
             Watchdog(options.statement_timeout + GRACE) if options.statement_timeout else None,
         )
-        #: What to add to this process's clock to get the server's, in seconds.
-        self.clock_offset = 0.0
+        self.clock = ServerClock()
 
     def connect(self) -> psycopg.Connection[Row]:
         """A connection of its own."""
@@ -160,9 +160,8 @@ class PgmqDatabase:
             ):
                 connection.execute("SELECT pg_advisory_xact_lock(hashtext('kombu_pgmq'))")
                 connection.execute(_TABLES)
-        before = time.time()
-        now = self.query("ask the time", "SELECT extract(epoch from clock_timestamp())")[0][0]
-        self.clock_offset = float(now) - (before + time.time()) / 2
+        now = "SELECT extract(epoch from clock_timestamp())"
+        self.clock.ask(lambda: float(self.query("ask the time", now)[0][0]))
 
     def query(self, doing: str, statement: Any, values: Sequence[Any] = ()) -> list[Row]:
         """Run one statement, which is a transaction of its own.

@@ -90,8 +90,6 @@ class PgmqStore(WakerStore):
     # ---- queues
 
     def declare(self, queue: QueueSpec) -> None:
-        if queue.name in self._known and not queue.arguments:
-            return
         doing = f"declare queue {queue.name!r}"
         if not self.exists(queue.name):
             self._create(queue)
@@ -202,10 +200,9 @@ class PgmqStore(WakerStore):
         ready_at = put.ready_at
         delay = properties.get("DelaySeconds")
         if ready_at is not None:
-            ready_at += self.database.clock_offset
+            ready_at += self.database.clock.offset
         elif delay and int(delay) > 0:
-            ready_at = datetime.now(timezone.utc).timestamp() + int(delay)
-            ready_at += self.database.clock_offset
+            ready_at = self.database.clock.now() + int(delay)
         when = None if ready_at is None else datetime.fromtimestamp(ready_at, timezone.utc)
         return (
             Jsonb(message, dumps=dumps),

@@ -89,8 +89,14 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
 
     # -- receiving -------------------------------------------------------
 
-    def deliver(self, delivery: tuple[str, int, bool, str, str], message: Delivery) -> None:
-        """Hand a delivery to its consumer."""
+    def deliver(
+        self, delivery: tuple[str, int, bool, str, str], message: Delivery, late: Any = None
+    ) -> None:
+        """Hand a delivery to its consumer.
+
+        Arguments:
+            late: called when its consumer was cancelled after it had arrived.
+        """
         consumer_tag, delivery_tag, redelivered, exchange, routing_key = delivery
         message.delivery_info = {
             "consumer_tag": consumer_tag,
@@ -99,7 +105,7 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
             "exchange": exchange,
             "routing_key": routing_key,
         }
-        callback = self.callbacks.get(consumer_tag)
+        callback = self.callbacks.get(consumer_tag, late)
         if callback is not None:
             callback(message)
             return
@@ -273,7 +279,7 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
         confirms = self._confirms
         try:
             while confirms.is_waiting(number):
-                self._usable_connection("waiting for a confirm").drain_events(remaining(deadline))
+                self._usable_connection("waiting for a confirm").attend(remaining(deadline))
                 if self._confirms is not confirms:
                     raise RecoverableConnectionError("the channel was closed before the confirm")
         except BaseException:
@@ -411,7 +417,7 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
     ) -> None:
         deadline = self._confirm_deadline(None, deadline)
         while confirms.waits_for_any(first):
-            self._usable_connection("waiting for confirms").drain_events(remaining(deadline))
+            self._usable_connection("waiting for confirms").attend(remaining(deadline))
             if self._confirms is not confirms:
                 raise RecoverableConnectionError("the channel was closed before the confirms")
 
@@ -438,12 +444,15 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
 
     def _do_revive(self) -> None:
         self._confirms = Confirms()
+        self.connection.forget_held_back(self)
         super()._do_revive()
 
     def collect(self) -> None:
         """Forget everything, without a word to the broker."""
         self._confirms = Confirms()
         self._batch_channel = None
+        if self.connection is not None:
+            self.connection.forget_held_back(self)
         super().collect()
 
     def close(self, *args: Any, **kwargs: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
@@ -34,6 +36,19 @@ DEFAULT_HEARTBEAT = 60.0
 
 #: The least time between two looks at the socket from publishing, in seconds.
 _LOOK_INTERVAL = 0.005
+
+
+#: How many deliveries publishing in a callback may hold back before it looks no more.
+_MOST_HELD_BACK = 1000
+
+
+class _Here(threading.local):
+    """What the current thread is doing."""
+
+    #: Whether it is calling a consumer's callback.
+    delivering = False
+    #: Whether deliveries have to wait for the end of that.
+    holding_back = False
 
 
 class ConnectionBlocked(RecoverableConnectionError):
@@ -106,6 +121,9 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
         self._heartbeats: HeartbeatThread | None = None
         self._assembly = Assembly()
         self._looked_at = 0.0
+        self._here = _Here()
+        #: Channel and arguments of its ``deliver``.
+        self._held_back: deque[tuple[Any, Any, Delivery, Any]] = deque()
         super().__init__(
             host=host,
             userid=userid,
@@ -216,6 +234,7 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
     def collect(self) -> None:
         """Forget the socket and all channels, without a word to the peer."""
         self.on_leftover = None
+        self._held_back.clear()
         if self._heartbeats is not None:
             self._heartbeats.stop()
         if self.channels is not None:
@@ -260,6 +279,8 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
         deadline = None if timeout is None else monotonic() + timeout
         link = self._usable_link()
         try:
+            if self._deliver_held_back():
+                return
             while True:
                 frame = link.next_frame()
                 if frame is None:
@@ -280,18 +301,37 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
         """
         link = self._usable_link()
         handled = 0
-        while handled < most:
-            frame = link.next_frame()
-            if frame is None:
-                try:
-                    link.fill(0)
-                except TimeoutError:
-                    return False
-            elif self._handle(frame):
-                handled += 1
+        try:
+            while handled < most:
+                if self._deliver_held_back():
+                    handled += 1
+                elif frame := link.next_frame():
+                    handled += bool(self._handle(frame))
+                else:
+                    try:
+                        link.fill(0)
+                    except TimeoutError:
+                        return False
                 if self._transport is not link:
                     return False  # a callback closed or replaced it
-        return True
+            return True
+        except BaseException:
+            # What a callback raised; the others' messages are still there.
+            self._mention_leftover()
+            raise
+
+    def attend(self, timeout: float | None = None) -> None:
+        """:meth:`drain_events` for what waits for an answer of the broker, not for messages.
+
+        Within a consumer's callback deliveries are held back until it is over: they would be
+        handled before it, in reverse order, and ever deeper in the stack.
+        """
+        here = self._here
+        before, here.holding_back = here.holding_back, here.delivering
+        try:
+            self.drain_events(timeout)
+        finally:
+            here.holding_back = before
 
     def look(self) -> None:
         """Handle one event if there is one; for publishers, who never wait for events.
@@ -303,11 +343,16 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
             ConnectionForced: the broker's heartbeats are missing.
         """
         now = monotonic()
-        if now - self._looked_at < _LOOK_INTERVAL and not self._usable_link().has_frame:
+        delivering = self._here.delivering
+        if delivering and len(self._held_back) >= _MOST_HELD_BACK:
+            return
+        if now - self._looked_at < _LOOK_INTERVAL and (
+            delivering or not self._usable_link().has_frame
+        ):
             return
         self._looked_at = now
         with suppress(TimeoutError):
-            self.drain_events(timeout=0)
+            self.attend(timeout=0)
 
     def _usable_link(self) -> Any:
         link = self._transport
@@ -318,8 +363,26 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
     def _mention_leftover(self) -> None:
         """The kernel no longer knows of what was received and not handled; the loop must."""
         link = self._transport
-        if self.on_leftover is not None and link is not None and link.buffered:
+        if self.on_leftover is None or link is None:
+            return
+        if link.buffered or self._held_back:
             self.on_leftover()
+
+    def _deliver_held_back(self) -> bool:
+        """Deliver the first message that was held back, if there is one and it is its turn."""
+        if self._here.holding_back:
+            return False
+        try:
+            channel, *delivery = self._held_back.popleft()
+        except IndexError:
+            return False
+        self._deliver_to(channel, *delivery)
+        return True
+
+    def forget_held_back(self, channel: Any) -> None:
+        """A channel was closed: the broker takes back what was held back of it."""
+        for held in [held for held in self._held_back if held[0] is channel]:
+            self._held_back.remove(held)
 
     # -- frames ----------------------------------------------------------
 
@@ -372,10 +435,25 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
                 text = _decoded(body, encoding)
         message = Delivery(text, properties, None, channel)
         if method == wire.BASIC_DELIVER and not channel.is_closing:
-            channel.deliver(wire.read_delivery(payload), message)
+            delivery = wire.read_delivery(payload)
+            if self._here.holding_back:
+                # Cancelling a consumer without acknowledgements must not lose what it was sent.
+                tag = delivery[0]
+                late = channel.callbacks.get(tag) if tag in channel.no_ack_consumers else None
+                self._held_back.append((channel, delivery, message, late))
+            else:
+                self._deliver_to(channel, delivery, message)
         else:
             message.frame_method, message.frame_args = method, payload
             channel.dispatch_method(method, payload, message)
+
+    def _deliver_to(self, channel: Any, delivery: Any, message: Delivery, late: Any = None) -> None:
+        here = self._here
+        before, here.delivering = here.delivering, True
+        try:
+            channel.deliver(delivery, message, late)
+        finally:
+            here.delivering = before
 
     def on_inbound_method(
         self, channel_id: int, method_sig: tuple[int, int], payload: bytes, content: Any

@@ -50,10 +50,12 @@ class BoundedWait:
                 if connection is None:
                     raise RecoverableConnectionError("connection already closed")
                 try:
-                    connection.drain_events(timeout=remaining(deadline))
+                    connection.attend(timeout=remaining(deadline))
                 except TimeoutError as exc:
                     if timeout is not None or limit is None:
                         raise
+                    # The answer may come yet, and would be taken for that of the next question.
+                    connection.collect()
                     raise RecoverableConnectionError(
                         f"no answer from the broker in {limit:g} seconds"
                     ) from exc

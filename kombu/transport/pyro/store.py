@@ -11,7 +11,7 @@ from typing import Any
 from kombu.transport.features import SHARED_STORE
 from kombu.transport.pyro.errors import ERRORS
 from kombu.transport.pyro.link import Link
-from kombu.transport.virtual.envelope import parse
+from kombu.transport.virtual.envelope import foreign, parse
 from kombu.transport.virtual.store import (
     Claim,
     Discard,
@@ -90,7 +90,8 @@ class PyroStore(Store):
 
     @staticmethod
     def _received(queue: str, text: str, receipt: int, redelivered: bool, deliveries: int) -> Claim:
-        return Claim(queue, parse(text) or {}, receipt, redelivered, deliveries)
+        message = parse(text) or foreign(text)  # of others' making
+        return Claim(queue, message, receipt, redelivered, deliveries)
 
     def settle(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -21,6 +22,9 @@ from kombu.utils.json import dumps
 logger = logging.getLogger("kombu.transport.redis")
 
 _RECENT = 1000
+
+#: Seconds between two looks at the listener while other messages are delivered.
+_PAUSE = 0.002
 
 #: What means something else than itself in PSUBSCRIBE.
 _SPECIAL = re.compile(r"[\\?*\[\]]")
@@ -55,6 +59,7 @@ class RedisFanout(Fanout):
         self._subscriptions: dict[bytes, list[str]] = {}
         #: Where the patterns are listened to.
         self._node: Node | None = None
+        self._next_look = 0.0
         self._inbox: deque[tuple[str, Envelope]] = deque()
         self._recent: deque[tuple[str, str]] = deque(maxlen=_RECENT)
         waker.add_hearer(self._heard)
@@ -135,10 +140,15 @@ class RedisFanout(Fanout):
                 self._node.listener.unsubscribe_patterns(gone)
 
     def pump(self, deliver: Callable[[str, Envelope], None]) -> int:
-        with mapped("receive fanout messages"):
-            if self._subscriptions:
+        if not self._subscriptions:
+            return 0
+        # Asking the kernel between any two messages would cost as much as delivering them.
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _PAUSE
+            with mapped("receive fanout messages"):
                 self._listen()
-            self._waker.hear()
+                self._waker.hear()
         count = 0
         while self._inbox:
             queue, message = self._inbox.popleft()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -53,6 +54,7 @@ class StoreBase(Store):
         self._expiry: dict[str, int] = {}
         self._policies: dict[str, QueuePolicy | None] = {}
         self._crowded: set[str] = set()
+        self._numbers = itertools.count()
         #: The queues that this client consumes now.
         self.consumed: Callable[[], Iterable[str]] = tuple
         self._kept: set[str] = set()
@@ -105,11 +107,20 @@ class StoreBase(Store):
             return None
         return QueuePolicy.of(self.find_arguments(queue))
 
-    def _touch(self, queue: str, expires: int) -> list[Command]:
-        """Commands after which a queue lives on for its time from now, or as long as it has yet."""
+    def _live_on(self, queue: str, expires: int, declared: bool = True) -> list[Command]:
+        """Commands after which an expiring queue lives on for its time from now, or longer.
+
+        Arguments:
+            expires: milliseconds.
+            declared: by this client, so that it keeps the record of the queue, too.
+        """
         record = self._keys.of_queue("queue", queue)
-        names = [*self._keys.lists(queue), record]
+        names = [*self._keys.lists(queue), *([record] if declared else [])]
         return [("EVAL", _LIVE_ON, 2, name, record, expires) for name in names]
+
+    def _consumed_lifetime(self, queue: str) -> int:
+        """Milliseconds; a lease or more: who holds all it may takes no more, and only renews."""
+        return max(self._expiry[queue], int(self._options.lease_seconds * 1000))
 
     def _keep_consumed(self) -> float:
         """Let queues that expire live on while they are consumed; seconds until it is due again."""
@@ -120,15 +131,13 @@ class StoreBase(Store):
         if now >= self._kept_until or not used <= self._kept:
             commands: list[tuple[str, Command]] = []
             for queue in used:
-                base, expires = self._keys.base(queue), self._expiry[queue]
-                # For no less than a lease: at work, a consumer comes by only to renew.
-                lifetime = max(expires, int(self._options.lease_seconds * 1000))
-                commands += [(base, command) for command in self._touch(queue, lifetime)]
+                base, expires = self._keys.base(queue), self._consumed_lifetime(queue)
+                commands += [(base, command) for command in self._live_on(queue, expires)]
                 remembered = self._keys.of_queue("expiring", queue)
                 commands.append((base, ("PEXPIRE", remembered, expires + REMEMBERED)))
             # Should it fail, it is not tried again at once.
             self._kept = used
-            self._kept_until = now + min(self._expiry[queue] for queue in used) / 3000
+            self._kept_until = now + min(map(self._consumed_lifetime, used)) / 3000
             self._server.pipeline(commands)
         return max(self._kept_until - now, 0.0)
 

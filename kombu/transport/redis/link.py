@@ -60,15 +60,18 @@ def _source(name: str) -> str:
     return re.sub(r"^--include (\w+)$", lambda found: _source(found[1]), text, flags=re.MULTILINE)
 
 
-def pack(command: Command) -> bytes:
-    """A command in the Redis protocol."""
-    parts = [b"*%d\r\n" % len(command)]
-    for value in command:
-        if isinstance(value, str):
-            value = value.encode("utf-8", "surrogatepass")
-        elif not isinstance(value, bytes):
-            value = str(value).encode()
-        parts.append(b"$%d\r\n%b\r\n" % (len(value), value))
+def pack(*commands: Command) -> bytes:
+    """Commands in the Redis protocol."""
+    parts: list[bytes] = []
+    add = parts.append
+    for command in commands:
+        add(b"*%d\r\n" % len(command))
+        for value in command:
+            if isinstance(value, str):
+                value = value.encode("utf-8", "surrogatepass")
+            elif not isinstance(value, bytes):
+                value = b"%d" % value if type(value) is int else str(value).encode()
+            add(b"$%d\r\n%b\r\n" % (len(value), value))
     return b"".join(parts)
 
 
@@ -110,7 +113,7 @@ class Link:
 
     def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands together and return their replies; error replies are among them."""
-        payload = b"".join(map(pack, commands))
+        payload = pack(*commands)
         with self._lock:
             connection = self._ready()
             try:

@@ -67,7 +67,7 @@ class Listener:
         with self._lock:
             if self.is_open:
                 return
-            self._pid = os.getpid()
+            self._after_fork()
             self._connection = connection = self._pool.get_connection()
             self.generation += 1
             self._retire_at = None
@@ -93,6 +93,7 @@ class Listener:
     def subscribe(self, channels: Iterable[str]) -> None:
         """Listen to channels; returns when the server confirmed it."""
         with self._lock:
+            self._after_fork()
             new = set(channels) - self._channels
             self._channels |= new
             self._change("SUBSCRIBE", new)
@@ -100,6 +101,7 @@ class Listener:
     def subscribe_patterns(self, patterns: Iterable[str]) -> None:
         """As :meth:`subscribe`, for patterns."""
         with self._lock:
+            self._after_fork()
             new = set(patterns) - self._patterns
             self._patterns |= new
             self._change("PSUBSCRIBE", new)
@@ -111,6 +113,13 @@ class Listener:
             self._patterns -= gone
             if self.is_open:
                 self._change("PUNSUBSCRIBE", gone)
+
+    def _after_fork(self) -> None:
+        """In a child: another connection is needed, and the parent is not to be heard for."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._connection = None
+            self._channels.clear()
 
     def _change(self, command: str, names: set[str]) -> None:
         if not self.is_open:

@@ -10,6 +10,9 @@ from kombu.transport.options import boolean, option, seconds
 from kombu.transport.virtual.settings import VirtualOptions
 from kombu.utils.scheduling import cycle_by_name
 
+#: Seconds a reply may take unless ``socket_timeout`` says otherwise: nothing waits for ever.
+SOCKET_TIMEOUT = 30.0
+
 
 def _steps(value: Any) -> tuple[int, ...]:
     if isinstance(value, str):

@@ -11,6 +11,7 @@ from kombu.transport.redis.errors import ERRORS as TABLE
 from kombu.transport.redis.errors import NotEnoughReplicas, mapped
 from kombu.transport.redis.holder import StoreBase, or_none
 from kombu.transport.redis.link import Command, Script
+from kombu.transport.redis.options import SOCKET_TIMEOUT
 from kombu.transport.virtual.policy import QueuePolicy
 from kombu.transport.virtual.store import Put, QueueFull, raise_failed
 from kombu.utils.json import write
@@ -123,7 +124,7 @@ class PutVerbs(StoreBase):
         commands: list[tuple[str, Command]] = [*batch.commands]
         replicas = self._options.wait_replicas
         if replicas:
-            timeout = int((self._options.wait_replicas_timeout or 0) * 1000)
+            timeout = self._replicas_timeout()
             bases = [base for base, _ in batch.commands]
             bases += [self._keys.base(puts[index].queue) for index in batch.done]
             for base in dict.fromkeys(bases):
@@ -145,6 +146,14 @@ class PutVerbs(StoreBase):
                     name = puts[index].queue
                     failed.setdefault(index, TABLE.translate(reply, f"put into queue {name!r}"))
 
+    def _replicas_timeout(self) -> int:
+        """Milliseconds to wait for replicas: never 0, which is for ever to the server."""
+        seconds = self._options.wait_replicas_timeout
+        reply = self._options.socket_timeout
+        # It is to answer before its answer counts as missing.
+        longest = 0.9 * (SOCKET_TIMEOUT if reply is None else reply or SOCKET_TIMEOUT)
+        return max(int(1000 * min(longest if seconds is None else seconds, longest)), 1)
+
     def _put_bounded(self, item: Put, policy: QueuePolicy) -> bool:
         lists = self._keys.lists(item.queue)
         number = lists.index(self._keys.list_for(item.queue, item.priority)) + 1
@@ -160,14 +169,19 @@ class PutVerbs(StoreBase):
         return "LPUSH", self._keys.list_for(queue, priority)
 
     def _delayed(self, item: Put, text: str) -> Command:
-        member = f"{self._keys.step_of(item.priority)}:{uuid.uuid4().hex[:12]}:{text}"
+        # Those that are ready at one moment come in the order of their members.
+        nonce = f"{time.time_ns():016x}{next(self._numbers):08x}{uuid.uuid4().hex[:8]}"
+        member = f"{self._keys.step_of(item.priority)}:{nonce}:{text}"
         return "ZADD", self._keys.of_queue("delayed", item.queue), item.ready_at or 0, member
 
     def _lifetime(self, queue: str) -> list[Command]:
-        """Commands after which an expiring queue lives on for its time from now."""
+        """Commands after which an expiring queue lives on, as it is put into."""
         expires = self._expiry.get(queue)
         if expires is not None:
-            return self._touch(queue, expires)
+            return self._live_on(queue, expires)
+        if queue in self._policies:
+            # Declared here, not to expire.
+            return []
         if self.find_expiry is not None and (others := self.find_expiry(queue)):
-            return self._touch(queue, others)
+            return self._live_on(queue, others, declared=False)
         return []

@@ -98,6 +98,7 @@ class QueueVerbs(StoreBase):
         base = self._keys.base(queue)
         self._expiry.pop(queue, None)
         self._policies.pop(queue, None)
+        self.restorer.queues.discard(queue)
         with mapped(f"delete queue {queue!r}"):
             seconds, micros = self._server.call(base, "TIME")
         stamp = f"{int(seconds)}{int(micros):06d}"

@@ -5,7 +5,8 @@
 -- ARGV  1 'find'     2 most to report  3 seconds after which a claim without a lease record,
 --                    a published peer's, is given up
 --       returns {{field, record, ...}, {field, ...}, seconds until the next ends or ''}
---       1 'restore'  2 (unused)  3 as above  4 and 5 around a queue's name for its 'deleted' key
+--       1 'restore'  2 (unused)  3 as above  4 and 5 around a queue's name for its 'deleted' key,
+--                    6 and 7 for its 'expiring' key
 --                    then for each field, receipt or '' for a peer's claim, envelope, number of
 --                    lists to put it into, and those
 --       returns {number put back, {field whose list is something else, ...}}
@@ -58,7 +59,7 @@ local function can_take(list)
 end
 
 local back, wrong = 0, {}
-local index = 6
+local index = 8
 while index <= #ARGV do
   local field, receipt, envelope = ARGV[index], ARGV[index + 1], ARGV[index + 2]
   local lists = {unpack(ARGV, index + 4, index + 3 + tonumber(ARGV[index + 3]))}
@@ -84,7 +85,8 @@ while index <= #ARGV do
   if free then
     local deleted = queue and redis.call('GET', ARGV[4] .. queue .. ARGV[5])
     if not (deleted and tonumber(string.sub(receipt, 1, 16)) < tonumber(deleted)) then
-      for _, list in ipairs(lists) do give_back(list, envelope) end
+      local expiring = queue and ARGV[6] .. queue .. ARGV[7]
+      for _, list in ipairs(lists) do give_back(list, envelope, expiring) end
       back = back + 1
     end
     -- last, so that a script that ends above (a slot on the move) loses nothing

@@ -103,8 +103,8 @@ class Restorer:
         values = self._server.call(
             books.unacked, "HMGET", books.unacked, *(field for field, *_ in entries)
         )
-        before, after = self._keys.around("deleted")
-        arguments: list[Any] = ["restore", 0, patience, before, after]
+        around = (*self._keys.around("deleted"), *self._keys.around("expiring"))
+        arguments: list[Any] = ["restore", 0, patience, *around]
         held: dict[bytes, tuple[bytes, str]] = {}
         for (field, receipt, queue, source), value in zip(entries, values, strict=True):
             if value is None:

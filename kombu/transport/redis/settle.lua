@@ -7,7 +7,8 @@
 --
 -- KEYS  1 unacked  2 unacked_index  3 holdings  4 leases
 -- ARGV  1 number to renew  2 number to forget  3 number to put back  4 lease seconds
---       5 key prefix and 6 suffix around a queue's name for its 'deleted' key
+--       5 key prefix and 6 suffix around a queue's name for its 'deleted' key, 7 and 8 for
+--       its 'expiring' key
 --       then field, receipt for each to renew and to forget,
 --       field, receipt, envelope for each to put back, the last of the queue first
 -- Returns {renewed, forgotten, put back}
@@ -66,7 +67,7 @@ local function forget(fields)
 end
 
 local renewed, forgotten, back = 0, 0, 0
-local base = 6
+local base = 8
 for first = 1, renewals, CHUNK do
   local count = math.min(CHUNK, renewals - first + 1)
   local mine, fields = held(base, 2, count)
@@ -106,7 +107,7 @@ for first = 1, releases, CHUNK do
       -- a queue deleted since the claim takes nothing back
       local deleted = redis.call('GET', ARGV[5] .. queue .. ARGV[6])
       if not (deleted and tonumber(string.sub(receipt, 1, 16)) < tonumber(deleted)) then
-        give_back(list, ARGV[base + (index - 1) * 3 + 3])
+        give_back(list, ARGV[base + (index - 1) * 3 + 3], ARGV[7] .. queue .. ARGV[8])
         back = back + 1
       end
       -- last, so that a script that ends above (a slot on the move) loses nothing

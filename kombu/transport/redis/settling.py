@@ -15,6 +15,9 @@ from kombu.transport.redis.link import Command, Script
 from kombu.transport.virtual.envelope import parse
 from kombu.transport.virtual.store import Claim
 
+#: Most messages that one script settles, so that the server is nobody's for long.
+_TOGETHER = 1000
+
 
 class SettleVerbs(StoreBase):
     """What a store does with messages that are held."""
@@ -70,14 +73,24 @@ class SettleVerbs(StoreBase):
         acks: Sequence[RedisClaim],
         releases: Sequence[RedisClaim],
     ) -> None:
-        before, after = self._keys.around("deleted")
+        for first in range(0, max(len(renewals), len(acks), len(releases)), _TOGETHER):
+            some = slice(first, first + _TOGETHER)
+            self._settle_some(books, renewals[some], acks[some], releases[some])
+
+    def _settle_some(
+        self,
+        books: Bookkeeping,
+        renewals: Sequence[RedisClaim],
+        acks: Sequence[RedisClaim],
+        releases: Sequence[RedisClaim],
+    ) -> None:
         arguments: list[Any] = [
             len(renewals),
             len(acks),
             len(releases),
             f"{self._options.lease_seconds:.6f}",
-            before,
-            after,
+            *self._keys.around("deleted"),
+            *self._keys.around("expiring"),
         ]
         for claim in (*renewals, *acks):
             arguments += (claim.field, claim.receipt)

@@ -7,6 +7,7 @@ no look-up.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -262,9 +263,14 @@ class RedisTopology(TopologyStore):
         return found
 
     def _rows(self, members: Any) -> tuple[tuple[str, str, str], ...]:
+        sep = self._keys.sep
+        # Keys and queues may hold what separates them; a pattern tells by its ends.
+        form = re.compile("(.*?){0}((?:\\^.*?\\$)?){0}(.*)".format(re.escape(sep)), re.DOTALL)
         rows = []
         for member in sorted(members):
-            parts = member.decode("utf-8", "surrogatepass").split(self._keys.sep, 2)
+            text = member.decode("utf-8", "surrogatepass")
+            found = form.fullmatch(text)
+            parts = found.groups() if found else text.split(sep, 2)
             if len(parts) == 3:
                 rows.append((parts[0], parts[1], parts[2]))
         return tuple(rows)
@@ -306,7 +312,11 @@ class RedisTopology(TopologyStore):
 
     def expiry(self, queue: str) -> int | None:
         """Lifetime in milliseconds of a queue that somebody declared with ``x-expires``."""
-        key = self._keys.of_queue("expiring", queue)
+        backend = self._backend()
+        key = backend.keys.of_queue("expiring", queue)
+        known: int | None = backend.reads.fresh(key)
+        if known is not MISSING:
+            return known
         with mapped(f"look up queue {queue!r}"):
             found: int | None = self._reads.read(key, ("GET", key), _milliseconds)
         return found

@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.retry import Retry
 
-from kombu.transport.redis.options import RedisOptions
+from kombu.transport.redis.options import SOCKET_TIMEOUT, RedisOptions
 from kombu.transport.redis.target import further_addresses, target_of
 from kombu.utils.imports import symbol_by_name
 
@@ -21,8 +21,6 @@ DEFAULT_PORT = 6379
 DEFAULT_DB = 0
 SENTINEL_PORT = 26379
 
-#: Seconds a reply may take unless ``socket_timeout`` says otherwise: nothing waits for ever.
-SOCKET_TIMEOUT = 30.0
 CONNECT_TIMEOUT = 5.0
 
 _DOTLESS = (None, "", "/")

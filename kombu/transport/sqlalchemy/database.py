@@ -20,6 +20,7 @@ from sqlalchemy.exc import (
 )
 
 from kombu.transport.clients import missing_client
+from kombu.transport.serverclock import ServerClock
 from kombu.transport.sqlalchemy.dialects import WRITES, dialect_of
 from kombu.transport.sqlalchemy.errors import ERRORS, is_read_only, is_transient
 from kombu.transport.sqlalchemy.models import Tables
@@ -104,8 +105,7 @@ class Database:
         if self.dialect.autocommit_reads:
             self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writer = self.engine.execution_options(**{WRITES: True})
-        #: What to add to this process's clock to get the database's, in seconds.
-        self.clock_offset = 0.0
+        self.clock = ServerClock()
 
     @property
     def name(self) -> str:
@@ -118,9 +118,8 @@ class Database:
             self.write("create the tables", self._create)
         with self.reading("look at the server") as connection:
             self.dialect.inspect(connection)
-            before = time.time()
-            then = connection.execute(sa.select(self.dialect.now())).scalar_one()
-            self.clock_offset = float(then) - (before + time.time()) / 2
+            now = sa.select(self.dialect.now())
+            self.clock.ask(lambda: float(connection.execute(now).scalar_one()))
 
     def _complete(self) -> bool:
         """Whether all tables are there; those that are created last tell of the others."""

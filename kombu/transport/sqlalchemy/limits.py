@@ -15,6 +15,16 @@ from kombu.transport.virtual.policy import QueuePolicy, size_of
 from kombu.transport.virtual.store import Put, QueueFull
 
 
+class Crowded:
+    """A queue that was put into; another object each time."""
+
+    __slots__ = ("info", "name")
+
+    def __init__(self, name: str, info: QueueInfo) -> None:
+        self.name = name
+        self.info = info
+
+
 class Limits:
     """Refuses or takes out what is too much for a queue.
 
@@ -27,7 +37,9 @@ class Limits:
         self.database = database
         self.leases = leases
         #: Queues that were put into since they were looked at.
-        self._crowded: dict[str, QueueInfo] = {}
+        self._crowded: dict[str, Crowded] = {}
+        #: Those that were relieved, once that is committed.
+        self._relieved: list[Crowded] = []
 
     @property
     def due(self) -> bool:
@@ -72,7 +84,7 @@ class Limits:
             if policy is None or not policy.bounded:
                 continue
             if policy.overflow == "drop-head":
-                self._crowded[name] = info
+                self._crowded[name] = Crowded(name, info)
                 continue
             self._lock(connection, info.identifier)
             count, size = self._load(connection, info.identifier, policy)
@@ -89,9 +101,14 @@ class Limits:
         return refused
 
     def surplus(self, connection: sa.Connection, limit: int) -> list[tuple[str, str, list[Taken]]]:
-        """Take out the oldest messages of queues that are too long."""
+        """Take out the oldest messages of queues that are too long.
+
+        May be called again where its transaction was rolled back; :meth:`committed` follows.
+        """
+        self._relieved = []
         batches: list[tuple[str, str, list[Taken]]] = []
-        for name, info in list(self._crowded.items()):
+        for crowded in list(self._crowded.values()):
+            name, info = crowded.name, crowded.info
             self._lock(connection, info.identifier)
             count = self._too_many(connection, info)
             if count:
@@ -101,10 +118,16 @@ class Limits:
                 batches.append((name, receipt, taken))
                 limit -= len(taken)
             if count <= limit:
-                self._crowded.pop(name, None)
+                self._relieved.append(crowded)
             if limit <= 0:
                 break
         return batches
+
+    def committed(self) -> None:
+        """What :meth:`surplus` did holds."""
+        for crowded in self._relieved:
+            if self._crowded.get(crowded.name) is crowded:  # not put into again meanwhile
+                del self._crowded[crowded.name]
 
     def _too_many(self, connection: sa.Connection, info: QueueInfo) -> int:
         policy = info.policy

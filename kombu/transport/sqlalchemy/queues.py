@@ -16,6 +16,8 @@ from kombu.utils.json import dumps, loads
 
 #: How many queues are remembered: names for answers come and go. Above it all are forgotten.
 KEEP = 10_000
+#: Messages that one transaction drops of a queue, however many there are.
+DROPPED_AT_ONCE = 10_000
 
 
 class QueueInfo(NamedTuple):
@@ -138,28 +140,40 @@ class Queues:
     def purge(self, name: str) -> int:
         """Drop what can be claimed, and what published peers have taken and left behind."""
         message, lease = self.tables.message, self.tables.lease
+        doing = f"purge queue {name!r}"
+        identifier = self._read([name]).get(name, (None,))[0]
+        if identifier is None:
+            return 0
+        held = sa.select(lease.c.message_id).where(lease.c.message_id == message.c.id)
+        left_behind = sa.and_(message.c.visible == sa.false(), ~held.exists())
+        count = self._drop(doing, identifier, message.c.visible == sa.true())
+        self._drop(doing, identifier, left_behind)
+        return count
 
-        def purge(connection: sa.Connection) -> int:
-            identifier = self._identifier(connection, name)
-            if identifier is None:
-                return 0
-            of_queue = message.c.queue_id == identifier
-            ready = sa.delete(message).where(of_queue, message.c.visible == sa.true())
-            count = connection.execute(ready).rowcount
-            held = sa.select(lease.c.message_id).where(lease.c.queue_id == identifier)
-            connection.execute(
-                sa.delete(message).where(
-                    of_queue, message.c.visible == sa.false(), message.c.id.not_in(held)
-                )
-            )
-            return count
-
-        return self.database.write(f"purge queue {name!r}", purge)
+    def _drop(self, doing: str, queue: int, which: sa.ColumnElement[bool]) -> int:
+        """Delete messages that are there now, in transactions that end in time; how many."""
+        message = self.tables.message
+        with self.database.reading(doing) as connection:
+            newest = connection.execute(sa.select(sa.func.max(message.c.id))).scalar() or 0
+        some = (
+            sa.select(message.c.id)
+            .where(message.c.queue_id == queue, message.c.id <= newest, which)
+            .limit(DROPPED_AT_ONCE)
+            .subquery()  # MySQL takes a limit nowhere else
+        )
+        drop = sa.delete(message).where(message.c.id.in_(sa.select(some.c.id)))
+        count = 0
+        while True:
+            gone = self.database.write(doing, lambda connection: connection.execute(drop).rowcount)
+            count += gone
+            if gone < DROPPED_AT_ONCE:
+                return count
 
     def delete(self, name: str) -> int:
         """Remove a queue with all that is in it; how many messages could be claimed."""
         tables = self.tables
         message = tables.message
+        dropped = self.purge(name)
 
         def delete(connection: sa.Connection) -> int:
             identifier = self._identifier(connection, name)
@@ -179,7 +193,7 @@ class Queues:
 
         self._known.pop(name, None)
         # A put that came in between refers to the row: the next attempt takes it along.
-        return self.database.write(f"delete queue {name!r}", delete, retry_integrity=True)
+        return dropped + self.database.write(f"delete queue {name!r}", delete, retry_integrity=True)
 
     def ready(self, names: Sequence[str]) -> list[ReadyQueue]:
         """Those of ``names`` that have messages to claim, in their order."""

@@ -181,7 +181,7 @@ class SqlStore(WakerStore):
         raise_failed(puts, refused)
 
     def _row(self, put: Put, payload: str, info: QueueInfo) -> _Row:
-        offset = self.database.clock_offset
+        offset = self.database.clock.offset
         ready_at = put.ready_at
         if ready_at is not None and ready_at <= time.time():
             ready_at = None
@@ -253,7 +253,7 @@ class SqlStore(WakerStore):
 
     def _note_times(self, rows: Sequence[_Row]) -> None:
         """Look again when the first of these becomes ready or expires."""
-        now = time.time() + self.database.clock_offset
+        now = self.database.clock.now()
         ready = [row.ready_at for row in rows if row.ready_at is not None]
         ends = [row.expires_at for row in rows if row.expires_at is not None]
         if ready:
@@ -393,7 +393,10 @@ class SqlStore(WakerStore):
         return longest if expires is None else min(float(expires), longest)
 
     def sweep(self, limit: int) -> list[Discard]:
-        discards = self._discard(self.limits.surplus, "maxlen", limit) if self.limits.due else []
+        discards: list[Discard] = []
+        if self.limits.due:
+            discards = self._discard(self.limits.surplus, "maxlen", limit)
+            self.limits.committed()
 
         def expire() -> float:
             expired = self._discard(self._expired, "expired", limit - len(discards))

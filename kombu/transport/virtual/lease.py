@@ -23,6 +23,9 @@ GATHER_TIME = 0.005
 #: Nor for more than this many others.
 GATHER_COUNT = 100
 
+#: Seconds of the longest sleep of the thread.
+LONGEST_PAUSE = 30.0
+
 #: Seconds for which closing waits for settlements that other threads are sending.
 PATIENCE = 5.0
 
@@ -232,16 +235,18 @@ class LeaseKeeper:
         """Whether :meth:`tick` has nothing to do."""
         return not (self._acks or self._held or self._failed)
 
-    def pause(self) -> float | None:
-        """Seconds until :meth:`tick` has something to do; ``None``: until more comes."""
-        due: list[float] = []
+    def pause(self) -> float:
+        """Seconds until :meth:`tick` may have something to do."""
+        now, lease = time.monotonic(), self.store.lease
+        # What is held meanwhile wakes nobody: it must be renewed in time all the same.
+        due = [now + (LONGEST_PAUSE if lease is None else min(lease / 3, LONGEST_PAUSE))]
         if self._acks:
             due.append(self._acks_due())
         if self._failed:
             due.append(self._failed.due_at)
-        if self._held and self.store.lease is not None:
-            due.append(self._renewed + self.store.lease / 3)
-        return max(min(due) - time.monotonic(), 0.0005) if due else None
+        if self._held and lease is not None:
+            due.append(self._renewed + lease / 3)
+        return max(min(due) - now, 0.0005)
 
     def close(self) -> None:
         """Settle what is waiting and stop; called before the store is closed."""
@@ -294,5 +299,5 @@ def _keep(keeper_ref: ref[LeaseKeeper], wake: threading.Event) -> None:
             logger.warning("could not settle or renew (%d in a row): %r", failures, exc)
         pause = keeper.pause()
         del keeper
-        wake.wait(30.0 if pause is None else pause)
+        wake.wait(pause)
         wake.clear()

@@ -90,5 +90,10 @@ class Paths:
     def declaration(self, queue: str) -> str:
         return f"{self.queues}/{quote(queue, safe='')}"
 
+    @staticmethod
+    def binding(routing_key: str, queue: str) -> str:
+        """Name of a binding's node below its exchange's."""
+        return quote(f"{routing_key}\n{queue}", safe="")
+
     def exchange(self, name: str) -> str:
         return f"{self.exchanges}/{quote(name, safe='') or '%'}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -68,6 +69,11 @@ class ZookeeperStore(WakerStore):
         self._holdings = itertools.count()
         self._claiming = Moves(session)
         self._settling = Moves(session)
+        self._claim_lock = threading.Lock()
+        #: Receipts that were given out and are not settled.
+        self._held: set[str] = set()
+        #: Whether a claim failed, perhaps after it had taken something.
+        self._unsure = False
         session.on_change = self.waker.ring
 
     # ---- queues
@@ -89,9 +95,24 @@ class ZookeeperStore(WakerStore):
                 for name in self.session.children(self.paths.delayed)
                 if DelayedName.parse(name).queue == queue
             ]
+            pending += [self.session.client.delete_async(path) for path in self._bindings(queue)]
             for result in pending:
                 self.session.outcome(result)
             return self.session.delete_tree(self.paths.queue(queue))
+
+    def _bindings(self, queue: str) -> list[str]:
+        """Nodes of a queue's bindings, made by whomever."""
+        folders = [
+            f"{self.paths.exchanges}/{exchange}"
+            for exchange in self.session.children(self.paths.exchanges)
+        ]
+        end = self.paths.binding("", queue)
+        return [
+            f"{folder}/{name}"
+            for folder in folders
+            for name in self.session.children(folder)
+            if name.endswith(end)
+        ]
 
     def exists(self, queue: str) -> bool:
         with ERRORS.mapped(f"look up queue {queue!r}"):
@@ -154,16 +175,31 @@ class ZookeeperStore(WakerStore):
 
     def claim(self, queues: Sequence[str], limit: int) -> list[Claim]:
         claims: list[Claim] = []
-        with ERRORS.mapped("claim messages"):
-            self._orphans.run(self._restore_orphans)
-            self._delays.run(self._release_delayed)
-            for queue in queues:
-                while len(claims) < limit:
-                    names = self._listing(queue).take(limit - len(claims))
-                    if not names:
-                        break
-                    claims += self._claim_entries(queue, names)
+        with ERRORS.mapped("claim messages"), self._claim_lock:
+            try:
+                if self._unsure:
+                    self._give_back_unclaimed()
+                self._orphans.run(self._restore_orphans)
+                self._delays.run(self._release_delayed)
+                for queue in queues:
+                    while len(claims) < limit:
+                        names = self._listing(queue).take(limit - len(claims))
+                        if not names:
+                            break
+                        claims += self._claim_entries(queue, names)
+            except BaseException:
+                self._unsure = True
+                raise
+            self._held.update(claim.receipt for claim in claims)
         return claims
+
+    def _give_back_unclaimed(self) -> None:
+        """What a claim took before it failed: nobody knows of it, and its owner lives."""
+        if owner := self.session.owner:
+            folder = f"{self.paths.claims}/{owner}"
+            paths = [f"{folder}/{name}" for name in sorted(self.session.children(folder))]
+            self._restore_all([path for path in paths if path not in self._held])
+        self._unsure = False
 
     def _listing(self, queue: str) -> Listing:
         listing = self._listings.get(queue)
@@ -224,6 +260,7 @@ class ZookeeperStore(WakerStore):
                 self._settling.carry_out(done)
             for each in pending:
                 self._see_to(*each)
+        self._held.difference_update(claim.receipt for claim in (*acks, *releases, *rejects))
         if releases:
             self.waker.ring()
 
@@ -266,12 +303,14 @@ class ZookeeperStore(WakerStore):
         for owner in sorted(set(claiming) - living):
             folder = f"{self.paths.claims}/{owner}"
             names = self.session.children(folder)
-            pending = [self._restore(f"{folder}/{name}") for name in sorted(names)]
-            for each in filter(None, pending):
-                self._see_to(*each)
+            self._restore_all([f"{folder}/{name}" for name in sorted(names)])
             if not self.session.children(folder):
                 self.session.outcome(self.session.client.delete_async(folder))
         return float("inf")
+
+    def _restore_all(self, paths: Sequence[str]) -> None:
+        for each in filter(None, [self._restore(path) for path in paths]):
+            self._see_to(*each)
 
     def _restore(self, path: str) -> tuple[Move, Any] | None:
         data = self.session.read(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from kombu.transport.virtual.store import TopologyStore
 from kombu.transport.zookeeper.errors import ERRORS
@@ -39,8 +38,7 @@ class ZookeeperTopology(TopologyStore):
         return self.session.paths
 
     def _binding(self, exchange: str, routing_key: str, queue: str) -> str:
-        name = quote(f"{routing_key}\n{queue}", safe="")
-        return f"{self.paths.exchange(exchange)}/{name}"
+        return f"{self.paths.exchange(exchange)}/{self.paths.binding(routing_key, queue)}"
 
     def bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         data = dumps([routing_key, pattern, queue]).encode()

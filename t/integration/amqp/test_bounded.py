@@ -147,6 +147,19 @@ class TestReading:
         with within(2), pytest.raises(RecoverableConnectionError, match="no answer"):
             channel.queue_declare(queue, passive=True)
 
+    def test_an_answer_that_comes_too_late_is_not_taken_for_another(self, connect, proxy, queue_of):
+        first, second = queue_of("-1"), queue_of("-2")
+        connection = connect(proxy.url, transport_options={"operation_timeout": 0.3})
+        channel = connection.default_channel
+        proxy.set(freeze=True, direction="down")
+        with pytest.raises(RecoverableConnectionError, match="no answer"):
+            channel.queue_declare(first, passive=True)
+        proxy.heal()
+        with within(5), suppress(RecoverableConnectionError):
+            assert channel.queue_declare(second, passive=True).queue == second
+        # As after any lost connection, the next one is another.
+        assert connection.default_channel.queue_declare(second, passive=True).queue == second
+
 
 class TestClosing:
     @pytest.mark.parametrize("what", ["channel", "connection"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,7 +14,9 @@ from azure.servicebus import ServiceBusMessage
 
 from kombu import Connection
 from kombu.testing.conformance.store import bodies, envelope
+from kombu.testing.faults import frozen
 from kombu.transport.azureservicebus import Transport
+from kombu.transport.azureservicebus.options import ServiceBusOptions
 from kombu.transport.azureservicebus.store import ServiceBusStore
 from kombu.transport.virtual.errors import MessageTooLarge
 from kombu.transport.virtual.store import Put, QueueSpec
@@ -140,3 +143,41 @@ class TestServiceBusStore(UnorderedReturns, SteppedContract):
         service = open_store().service
         properties = service.management.get_queue(service.name(queue))
         assert properties.lock_duration == timedelta(seconds=2)
+
+    def test_what_is_given_back_often_is_not_lost(self, open_store: OpenStore, queue: str) -> None:
+        """By default the service hides a message after ten deliveries."""
+        store = open_store()
+        self.put(store, queue, "a")
+        for _ in range(12):
+            store.settle(releases=self.claim(store, queue, 1))
+        assert bodies(self.claim(store, queue, 1)) == ["a"]
+        store.close()
+
+    def test_a_publish_does_not_hang(
+        self, servers: Servers, open_store: OpenStore, queue: str
+    ) -> None:
+        store, other = open_store(request_timeout=3.0, retry_total=1), f"{queue}-other"
+        self.put(store, queue, "before")
+        store.declare(QueueSpec(other))
+        with frozen(servers.service("servicebus").procs[0]["pid"]):
+            for target in (queue, other):  # by a link that is open, and by one that is not
+                start = time.monotonic()
+                with pytest.raises(Transport.errors.connection_errors):
+                    self.put(store, target, "late")
+                assert time.monotonic() - start < 10
+            store.close()
+            until = time.monotonic() + 10
+            while any(each.name == "kombu-close" for each in threading.enumerate()):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+
+
+def test_lock_renewal_is_limited_when_it_was_asked_for() -> None:
+    def max_hold(**options: Any) -> float | None:
+        return ServiceBusOptions.parse(options, "azureservicebus").max_hold
+
+    assert max_hold() is None
+    assert max_hold(max_lock_renewal_duration=5) is None
+    assert max_hold(use_lock_renewal=True) == 3600
+    assert max_hold(use_lock_renewal=True, max_lock_renewal_duration=5) == 5
+    assert max_hold(use_lock_renewal=True, max_hold=7) == 7

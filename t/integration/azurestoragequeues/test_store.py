@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from kombu import Connection, Exchange, Queue
+from kombu import Connection, Exchange, Queue, binding
 from kombu.testing.conformance.store import bodies, envelope
 from kombu.transport.azurestoragequeues import Transport
 from kombu.transport.azurestoragequeues.store import LARGEST_MESSAGE, StorageQueueStore
@@ -93,6 +96,27 @@ class TestStorageQueueStore(UnorderedReturns, VisibilityContract):
 
 
 @pytest.mark.server("azurite")
+def test_a_forked_child_does_not_wait_for_threads_of_its_parent(servers: Servers) -> None:
+    script = """
+        import os, signal, sys
+        from kombu import Connection, Exchange, Queue
+
+        exchange = Exchange("forked", "fanout")
+        producer = Connection(sys.argv[1]).Producer(exchange=exchange)
+        queues = [Queue(f"forked-{number}", exchange) for number in range(3)]
+        producer.publish("parent", declare=queues)
+        child = os.fork()
+        if not child:
+            signal.alarm(10)
+            producer.publish("child")
+            os._exit(0)
+        os._exit(os.waitpid(child, 0)[1])
+    """
+    url = servers.env("azurite")["AZURE_QUEUES_URL"]
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script), url], check=True, timeout=30)
+
+
+@pytest.mark.server("azurite")
 class TestSharedBindings:
     @pytest.fixture
     def connect(self, servers: Servers) -> Iterator[Callable[..., Any]]:
@@ -142,3 +166,31 @@ class TestSharedBindings:
         with connect() as other, pytest.warns(UserWarning, match="No queues"):
             other.Producer().publish(1, exchange="x", routing_key="k")
         assert queue.get() is None
+
+    def test_more_bindings_than_fit_are_kept_by_who_made_them(
+        self, connect: Callable[..., Any]
+    ) -> None:
+        channel = connect().channel()
+        exchange = Exchange("many", "direct")
+        keys = [f"{number}-" + "k" * 3000 for number in range(8)]
+        bindings = [binding(exchange, routing_key=key) for key in keys]
+        queue = Queue("full", bindings=bindings)(channel)
+        queue.declare()
+        for key in keys:
+            channel.Producer().publish(key[:5], exchange="many", routing_key=key)
+        assert len(list(iter(lambda: queue.get(no_ack=True), None))) == len(keys)
+        for key in keys:
+            channel.queue_unbind("full", "many", key)
+        channel.Producer().publish("none", exchange="many", routing_key=keys[-1])
+        assert queue.get() is None
+
+    def test_a_binding_that_others_overwrite_each_time_is_an_error(
+        self, connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connection = connect()
+        channel = connection.channel()
+        Queue("q")(channel).declare()
+        client = connection.transport.queues.client("q")
+        monkeypatch.setattr(client, "set_queue_metadata", lambda metadata: None)
+        with pytest.raises(connection.channel_errors, match="bindings of queue 'q'"):
+            Queue("q", Exchange("x"), routing_key="k")(channel).declare()

@@ -16,9 +16,11 @@ from kombu.testing.conformance.store import StoreContract, envelope
 from kombu.transport.mongodb.database import DELIVERY_ORDER, BrokerDatabase
 from kombu.transport.mongodb.errors import ERRORS
 from kombu.transport.mongodb.options import MongoOptions
-from kombu.transport.mongodb.store import MongoStore
+from kombu.transport.mongodb.store import LARGEST_MESSAGE, MongoStore
 from kombu.transport.mongodb.urls import client_settings
+from kombu.transport.virtual.errors import MessageTooLarge
 from kombu.transport.virtual.store import PartialPutError, Put, QueueSpec
+from kombu.utils.json import dumps
 from t.services.pool import Servers
 
 
@@ -152,13 +154,55 @@ class TestMongoStore(StoreContract):
         (held,) = store.broker.messages.find({"held.receipt": claim.receipt[1]})
         assert abs(held["held"]["until"] - time.time() - store.lease) < 5
 
-    @pytest.mark.parametrize("size", [17_000_000, 49_000_000], ids=["document", "request"])
-    def test_of_a_batch_what_is_too_large_fails_alone(
-        self, stores: Callable[[], MongoStore], queue: str, size: int
+    def test_messages_of_other_queues_wake_nobody(
+        self, stores: Callable[[], MongoStore], queue: str
     ) -> None:
-        """Too large for a document, which the server says, or for a request, which pymongo does."""
+        waiting, other = stores(), stores()
+        while waiting.wait([queue], 1.0):  # until the change stream is open
+            assert waiting.claim([queue], 1) == []
+        self.put(other, f"{queue}-other", *"abc")
+        assert not waiting.wait([queue], 0.5)
+        self.put(other, queue, "ours")
+        assert waiting.wait([queue], 5)
+        held = self.claim(waiting, queue, 1)
+        assert waiting.wait([f"{queue}-other"], 5)  # it may be that they came before
+        other.settle(releases=self.claim(other, f"{queue}-other", 1))
+        waiting.settle(acks=held)
+        assert [c.message["body"] for c in self.claim(waiting, f"{queue}-other", 1)] == ["a"]
+
+    def test_the_largest_message_can_be_held_and_given_back(
+        self, stores: Callable[[], MongoStore], queue: str
+    ) -> None:
+        """A document grows by that: one that has no room left would end every claim."""
         store = stores()
-        texts = ["a", "x" * size, "b"]
+        room = LARGEST_MESSAGE - len(dumps(envelope("")))
+        with pytest.raises(MessageTooLarge, match=str(LARGEST_MESSAGE)):
+            store.put([Put(queue, envelope("x" * (room + 1)))])
+        store.put([Put(queue, envelope("x" * room))])
+        store.settle(releases=self.claim(store, queue, 1))
+        (claim,) = self.claim(store, queue, 1)
+        assert len(claim.message["body"]) == room
+        store.settle(acks=[claim])
+
+    def test_a_clock_that_is_slow_ends_no_message(
+        self, servers: Servers, database: str, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The server deletes by its own clock what has expired."""
+        client: Any = pymongo.MongoClient(servers.env("mongodb")["MONGODB_URL"])
+        broker = BrokerDatabase(client, database, MongoOptions(ttl=True))
+        broker.prepare()
+        store, now = MongoStore(broker), time.time
+        monkeypatch.setattr(time, "time", lambda: now() - 3600)
+        store.put([Put(queue, envelope("x"), expires_at=time.time() + 60)])
+        (stored,) = broker.messages.find()
+        assert abs(stored["expire_at"].timestamp() - now() - 60) < 5
+        store.close()
+
+    def test_of_a_batch_what_is_too_large_fails_alone(
+        self, stores: Callable[[], MongoStore], queue: str
+    ) -> None:
+        store = stores()
+        texts = ["a", "x" * 49_000_000, "b"]  # for a request, too
         with pytest.raises(PartialPutError) as caught:
             store.put([Put(queue, envelope(text)) for text in texts])
         assert list(caught.value.failed) == [1]

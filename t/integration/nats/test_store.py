@@ -177,6 +177,28 @@ class TestNatsStore(StoreContract):
             far.settle(acks=[claim])
             far.close()
 
+    def test_many_are_moved_and_given_back_together(
+        self, url: str, queue: str, store: NatsStore
+    ) -> None:
+        ready_at = time.time() + 0.3
+        store.put([Put(queue, envelope(str(n)), ready_at=ready_at) for n in range(100)])
+        parts = urlsplit(url)
+        with FaultProxy(parts.hostname or "", parts.port or 0) as proxy:
+            there = f"nats://127.0.0.1:{proxy.port}{parts.path}"
+            far = Transport(Connection(there, transport_options=OPTIONS)).create_store()
+            time.sleep(max(ready_at - time.time(), 0.0))
+            proxy.set(latency=0.05)
+            begun = time.monotonic()
+            claims = self.claim(far, queue, 100)
+            assert time.monotonic() - begun < 5, "one after another: ten seconds"
+            begun = time.monotonic()
+            far.settle(releases=claims)
+            assert time.monotonic() - begun < 5
+            again = self.claim(far, queue, 100)
+            for each in (claims, again):
+                assert [c.message["body"] for c in each] == [str(n) for n in range(100)]
+            far.close()
+
 
 @pytest.mark.server("nats")
 class TestNats:

@@ -50,6 +50,15 @@ class TestPgmqStore(StoreContract):
 
         return open_one
 
+    def test_a_jump_of_the_clock_changes_no_delay(
+        self, stores: OpenStore, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = stores()
+        now = time.time
+        monkeypatch.setattr(time, "time", lambda: now() + 3600)
+        store.put([Put(queue, envelope("soon"), ready_at=time.time() + 0.2)])
+        assert bodies(self.claim(store, queue, 1)) == ["soon"]
+
     def test_looking_costs_nothing_however_many_are_held(
         self, stores: OpenStore, queue: str, server: psycopg.Connection[tuple[object, ...]]
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -40,6 +41,16 @@ class TestPyroStore(StoreContract):
         return lambda: PyroStore(
             Link(LIBRARY, address(servers), "kombu.broker", 10.0, LEASE), LEASE
         )
+
+    def test_what_others_put_becomes_a_message_of_that_text(
+        self, store: PyroStore, queue: str, servers: Servers
+    ) -> None:
+        with LIBRARY.name_server(*address(servers), 10.0) as names:
+            uri = str(names.lookup("kombu.broker"))
+        with LIBRARY.proxy(uri, 10.0) as broker:
+            broker.put(queue, {"theirs": 1})
+        (claim,) = self.claim(store, queue, 1)
+        assert json.loads(claim.message["body"]) == {"theirs": 1}
 
 
 @pytest.mark.server("pyro5")

@@ -209,6 +209,32 @@ def test_options_show_no_secrets() -> None:
         assert "secret" not in repr(shown)
 
 
+@pytest.mark.parametrize("sep", ["\x06\x16", ":"])
+@pytest.mark.parametrize(
+    ("kind", "binding", "key"),
+    [
+        ("direct", "a{sep}b", "a{sep}b"),
+        ("direct", "", ""),
+        ("topic", "a{sep}b.#", "a{sep}b.c"),
+    ],
+)
+def test_bindings_may_hold_what_separates_their_parts(
+    server: RedisServer, sep: str, kind: str, binding: str, key: str
+) -> None:
+    exchange = Exchange("e", kind)
+    queue = Queue(f"q{sep}{sep}r", exchange, binding.format(sep=sep))
+    options = {"sep": sep}
+    with (
+        Connection(server.url, transport_options=options) as connection,
+        Connection(server.url, transport_options=options) as other,
+    ):
+        queue(connection.channel()).declare()
+        Producer(other.channel(), exchange).publish("x", key.format(sep=sep))
+        message = queue(connection.channel()).get(no_ack=True)
+        assert message is not None
+        assert message.payload == "x"
+
+
 @pytest.mark.parametrize("name", ["a[b]", "a?", "a\\b", "a*", "a#", "\u00fc\x06"])
 def test_a_fanout_exchange_is_its_name_and_no_pattern(connection: Connection, name: str) -> None:
     channel = connection.channel()

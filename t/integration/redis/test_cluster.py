@@ -174,6 +174,42 @@ def test_a_slot_that_nobody_serves_for_a_while_and_a_node_that_goes(
         consumer.cancel()
 
 
+def test_a_message_that_was_redirected_waits_for_the_replicas_of_where_it_is(
+    cluster: list[RedisServer], tmp_path: Path
+) -> None:
+    gossip = free_port()
+    replica = RedisServer(
+        tmp_path / "replica",
+        "cluster-enabled yes",
+        f"cluster-port {gossip}",
+        "repl-diskless-sync-delay 0",
+    ).start()
+    try:
+        client, slots = replica.client(), _slots_of(cluster[0])
+        for server in cluster:
+            server.client().execute_command("CLUSTER", "MEET", "127.0.0.1", replica.port, gossip)
+        master = cluster[0].client().execute_command("CLUSTER", "MYID")
+        deadline = time.monotonic() + 20
+        while client.info("replication").get("master_link_status") != "up":
+            assert time.monotonic() < deadline
+            with contextlib.suppress(redis.ResponseError):
+                # It may not have heard of the master yet.
+                if client.info("replication")["role"] == "master":
+                    client.execute_command("CLUSTER", "REPLICATE", master)
+            time.sleep(0.05)
+        queue = next(f"q{n}" for n in range(1000) if key_slot(f"q{n}".encode()) in slots)
+        options = {"wait_replicas": 1, "wait_replicas_timeout": 1.0}
+        url = f"redis+cluster://127.0.0.1:{cluster[0].port}/0"
+        with Connection(url, transport_options=options) as connection:
+            producer = Producer(connection.channel())
+            producer.publish("replicated", routing_key=queue)
+            _migrate(cluster[0], cluster[1], key_slot(queue.encode()), slow=False)
+            with pytest.raises(connection.channel_errors, match="0 of 1 replicas"):
+                producer.publish("not replicated", routing_key=queue)
+    finally:
+        replica.stop(signal.SIGKILL)
+
+
 def _slots_of(server: RedisServer) -> set[int]:
     client = server.client()
     me = client.execute_command("CLUSTER", "MYID")

@@ -122,3 +122,21 @@ def test_bindings_of_a_queue_that_has_expired_do_not_become_permanent(
             drain(connection, 0.05)
         assert not client.exists("_kombu.queue.gone")
     assert client.smembers("_kombu.binding_permanent.e") == {b"o\x06\x16\x06\x16other"}
+
+
+@pytest.mark.parametrize("how", ["released", "restored"])
+def test_what_comes_back_expires_with_its_queue(
+    open_store: OpenStore, client: redis.Redis, how: str
+) -> None:
+    store = open_store(lease=0.1)
+    store.declare(QueueSpec("q", arguments={"x-expires": 60000}))
+    store.put([Put("q", envelope(text)) for text in "ab"])
+    claims = store.claim(["q"], 2)
+    deadline = time.monotonic() + 5
+    if how == "released":
+        store.settle(releases=claims[:1])
+        store.settle(releases=claims[1:])
+    while client.llen("q") < 2:
+        open_store().sweep_if_due()
+        assert time.monotonic() < deadline
+    assert 0 < client.pttl("q") <= 60000

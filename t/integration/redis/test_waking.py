@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -282,6 +284,41 @@ def test_what_is_renewed_less_often_than_peers_are_patient_is_not_looked_at_all_
     client.config_resetstat()
     assert not open_store(lease=60, visibility_timeout=0.2).wait(["r"], 0.5)
     assert client.info("commandstats")["cmdstat_evalsha"]["calls"] < 6
+
+
+def test_a_forked_child_is_not_taken_for_its_parent(
+    open_store: OpenStore, client: redis.Redis
+) -> None:
+    store = open_store()
+    assert not store.wait(["q"], 0.05)
+    (parents,) = client.pubsub_channels("_kombu.wake.*")
+    child = os.fork()
+    if not child:
+        store.wait(["r"], 10)
+        os._exit(0)
+    try:
+        assert wait_for(lambda: len(client.pubsub_channels("_kombu.wake.*")) == 2)
+        assert client.pubsub_numsub(parents) == [(parents, 1)]
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_queues_that_are_gone_are_not_looked_after(
+    server: RedisServer, client: redis.Redis
+) -> None:
+    # As in a cluster, where each queue has books of its own.
+    options = {"cluster_tags": True, "lease": 0.3}
+    with Connection(server.url, transport_options=options) as connection:
+        channel = connection.channel()
+        for number in range(20):
+            queue = Queue(f"reply{number}")(channel)
+            queue.declare()
+            queue.get()
+            queue.delete()
+        client.config_resetstat()
+        connection.transport.store.wait(["q"], 0.7)
+    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] < 20
 
 
 class Loop:

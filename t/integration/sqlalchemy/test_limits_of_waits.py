@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from amqp.exceptions import RecoverableConnectionError
 
 from kombu.testing.conformance.store import envelope
-from kombu.transport.virtual.store import Put
+from kombu.transport.virtual.store import Put, QueueSpec
 from kombu.utils.deadlines import limited
 from t.integration.sqlalchemy.databases import new_database
 from t.integration.sqlalchemy.test_store import open_on
@@ -49,6 +50,23 @@ def test_a_lock_is_waited_for_no_longer_than_a_statement_may_take(locked: str) -
     store.close()
 
 
+def test_what_is_too_much_is_taken_out_though_the_first_try_is_rolled_back(locked: str) -> None:
+    store = open_on(locked)
+    store.declare(QueueSpec("short", arguments={"x-max-length": 1}))
+    store.put([Put("short", envelope(text)) for text in "abc"])
+    lost = [sa.exc.OperationalError("COMMIT", None, Exception("database is locked"))]
+
+    def commit(connection: sa.Connection) -> None:
+        if lost:
+            raise lost.pop()
+
+    sa.event.listen(store.database.engine, "commit", commit)
+    assert [discard.reason for discard in store.sweep(10)] == ["maxlen", "maxlen"]
+    assert not lost
+    assert store.sweep(10) == []
+    store.close()
+
+
 def test_a_lock_is_waited_for_no_longer_than_the_publish_may_take(locked: str) -> None:
     store = open_on(locked)
     store.put([Put("q", envelope("before"))])
@@ -58,6 +76,38 @@ def test_a_lock_is_waited_for_no_longer_than_the_publish_may_take(locked: str) -
         store.put([Put("q", envelope("x"))])
     assert time.monotonic() - begun < 3
     holder.close()
+    store.close()
+
+
+@pytest.mark.server("postgres")
+@pytest.mark.parametrize("what", ["purge", "delete"])
+def test_a_queue_is_emptied_that_takes_longer_than_a_statement_may(
+    servers: Servers, tmp_path: Path, what: str
+) -> None:
+    store = open_on(new_database("postgresql", servers, tmp_path))
+    queue, count = store.queues.info("q").identifier, 50_000
+    with store.database.reading("fill the queue") as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO kombu_message SELECT nextval('message_id_sequence'), true, NULL, '{}', 1,"
+            f" {queue} FROM generate_series(1, {count})"
+        )
+    # What a row costs: the time limit of a statement leaves no room for all of them.
+    with store.database.reading("make it slow") as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " IF mod(OLD.id, 500) = 0 THEN PERFORM pg_sleep(0.01); END IF; RETURN OLD;"
+            " END $$"
+        )
+        connection.exec_driver_sql(
+            "CREATE TRIGGER slowly BEFORE DELETE ON kombu_message FOR EACH ROW"
+            " EXECUTE FUNCTION slowly()"
+        )
+    limited_store = open_on(
+        store.database.engine.url.render_as_string(hide_password=False), statement_timeout=0.9
+    )
+    assert getattr(limited_store, what)("q") == count
+    assert store.size("q") == 0
+    limited_store.close()
     store.close()
 
 

@@ -54,6 +54,20 @@ class TestSqlStore(StoreContract):
         assert bodies(again) == ["high", "low"]
         assert all(claim.redelivered and claim.deliveries == 1 for claim in again)
 
+    @pytest.mark.parametrize("jump", [3600, -3600], ids=["ahead", "back"])
+    def test_a_jump_of_the_clock_changes_no_time(
+        self, open_store: OpenStore, queue: str, jump: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = open_store()
+        now = time.time
+        monkeypatch.setattr(time, "time", lambda: now() + jump)
+        soon, lasts = time.time() + 0.2, time.time() + 60
+        store.put([Put(queue, envelope("lasts"), expires_at=lasts)])
+        store.put([Put(queue, envelope("soon"), ready_at=soon)])
+        assert store.sweep(5) == []
+        assert bodies(self.claim(store, queue, 2)) == ["lasts", "soon"]
+        store.close()
+
     def test_a_renewed_lease_holds(self, short: OpenStore, queue: str) -> None:
         owner, other = short(), short()
         self.put(owner, queue, "a")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from amqp.exceptions import ConnectionError as AMQPConnectionError
 from kazoo.client import KazooClient
+from kazoo.handlers.threading import KazooTimeoutError
 
 from kombu.testing.conformance.store import StoreContract, envelope
 from kombu.transport.virtual.errors import MessageTooLarge
 from kombu.transport.virtual.store import Put
+from kombu.transport.zookeeper.moves import Moves
 from kombu.transport.zookeeper.paths import DelayedName, Paths
 from kombu.transport.zookeeper.session import Session
 from kombu.transport.zookeeper.store import LARGEST_MESSAGE, ZookeeperStore
@@ -94,6 +98,28 @@ class TestZookeeperStore(StoreContract):
         store.put([Put("made-later", envelope("x"), ready_at=time.time() + 0.1)])
         claims = self.claim(store, "made-later", 1)
         assert [claim.message["body"] for claim in claims] == ["x"]
+
+    def test_what_a_claim_took_before_it_failed_returns(
+        self, stores: OpenStore, queue: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its owner lives, so that nobody else would give it back."""
+        store = stores()
+        self.put(store, queue, *"abc")
+        held = self.claim(store, queue, 1)
+        carry_out = Moves.carry_out
+
+        def late(moves: Moves, asked: Any) -> Any:
+            carry_out(moves, asked)
+            raise KazooTimeoutError("no answer in time")
+
+        monkeypatch.setattr(Moves, "carry_out", late)
+        with pytest.raises(AMQPConnectionError):
+            store.claim([queue], 1)
+        monkeypatch.undo()
+        assert [c.message["body"] for c in self.claim(store, queue, 2)] == ["b", "c"]
+        assert store.claim([queue], 1) == []
+        store.settle(releases=held)
+        assert [c.message["body"] for c in self.claim(store, queue, 1)] == ["a"]
 
     def test_a_foreign_entry_is_set_aside(self, stores: OpenStore, queue: str) -> None:
         store = stores()

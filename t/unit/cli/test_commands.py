@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import json
 import socket
 
 import pytest
 
 from kombu import Connection, Queue
-from kombu.cli import main
+from kombu.cli import main, publish
+from kombu.cli.bodies import as_record
+from kombu.message import Message
 
 
 def fill(folder, queue: str, *bodies, **options) -> None:
@@ -163,3 +167,17 @@ def test_a_url_from_the_environment(monkeypatch, capsys) -> None:
     monkeypatch.setenv("BROKER", "memory://localhost/from-env")
     assert main(["doctor", "env:BROKER"]) == 0
     assert "memory" in capsys.readouterr().out
+
+
+def test_a_broker_that_goes_away_is_not_taken_for_a_reader_that_does(monkeypatch, capsys) -> None:
+    def lose_the_connection(args, console):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(publish, "run", lose_the_connection)
+    assert main(["publish", "memory://", "tasks", "body"]) == 1
+    assert "kombu: " in capsys.readouterr().err
+
+
+def test_headers_with_names_that_are_bytes_are_shown() -> None:
+    message = Message(body="x", headers={b"\xff": [{b"a": 1}]})
+    assert json.loads(json.dumps(as_record(message)))["headers"] == {"\\xff": [{"a": 1}]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -32,6 +33,29 @@ def test_bodies_come_by_standard_input(kombu_process) -> None:
     sent = kombu_process("publish", "tasks", input='{"id": 1}\nsecond\n')
     assert sent.stdout == "2 published\n"
     assert kombu_process("consume", "tasks", "-n", "2").stdout == '{"id": 1}\nsecond\n'
+
+
+def test_what_the_terminal_cannot_show_is_escaped(kombu_process, monkeypatch) -> None:
+    kombu_process("declare", "tasks")
+    kombu_process("publish", "tasks", "grüße", "end")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    shown = kombu_process("consume", "tasks", "-n", "2")
+    assert (shown.returncode, shown.stdout) == (0, "gr\\xfc\\xdfe\nend\n")
+
+
+def test_what_nobody_reads_is_not_acknowledged(kombu_process, folder) -> None:
+    kombu_process("declare", "tasks")
+    kombu_process("publish", "tasks", "first")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "kombu", "consume", "filesystem://", "tasks"]
+    run = subprocess.run(
+        [*command, *folder.arguments],
+        stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (1, "")
+    assert kombu_process("consume", "tasks", "-n", "1").stdout == "first\n"
 
 
 def test_a_missing_client_library_is_named() -> None:

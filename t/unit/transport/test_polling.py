@@ -69,6 +69,16 @@ def test_polls_are_long_while_nothing_comes(server: Server, polls: LongPolls) ->
     assert server.asked[0] == ("q", 1)
 
 
+def test_with_more_queues_than_polls_none_waits_for_a_long_one(
+    server: Server, polls: LongPolls
+) -> None:
+    server.open.clear()
+    polls.start([f"q{number}" for number in range(MOST_POLLS + 1)], 1)
+    server.open.set()
+    until(lambda: len(server.asked) == MOST_POLLS + 1)
+    assert {wait for _, wait in server.asked} == {1}
+
+
 def test_a_server_that_does_not_wait_is_asked_less_and_less(
     server: Server, polls: LongPolls
 ) -> None:
@@ -101,6 +111,14 @@ def test_what_comes_of_a_deleted_queue_is_given_back(server: Server, polls: Long
     assert not polls.was_just_empty("q")
 
 
+def test_a_queue_among_thirty_waits_for_no_other(server: Server, polls: LongPolls) -> None:
+    server.open.clear()
+    names = [f"q{number}" for number in range(30)]
+    polls.start(names, 10)
+    until(lambda: {queue for queue, _ in server.asked} == set(names))
+    server.open.set()
+
+
 def test_more_queues_than_workers_have_their_turn(server: Server, polls: LongPolls) -> None:
     names = [f"q{number}" for number in range(3 * MOST_POLLS)]
     polls.start(names, 1)
@@ -124,6 +142,27 @@ def test_a_poll_under_way_keeps_no_process() -> None:
     begun = time.monotonic()
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=20)
     assert time.monotonic() - begun < 15
+
+
+def test_a_forked_child_is_told_and_does_not_wait_for_ever() -> None:
+    script = """
+        import os, time
+        from amqp.exceptions import RecoverableConnectionError
+        from kombu.transport.polling import LongPolls
+
+        polls = LongPolls(lambda *given: time.sleep(0.1) or [], 1, 1, 1, print)
+        polls.wait(["q"], 1, timeout=0.2)
+        child = os.fork()
+        if not child:
+            try:
+                polls.wait(["q"], 1, timeout=5)
+            except RecoverableConnectionError:
+                os._exit(0)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        os._exit(os.waitstatus_to_exitcode(status))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=20)
 
 
 class TestPatience:

@@ -136,6 +136,21 @@ def test_held_messages_are_renewed_while_nobody_drains(client: Any) -> None:
     got[0].ack()
 
 
+def test_what_is_held_after_an_idle_time_is_renewed(client: Any) -> None:
+    fill(client, 2)
+    store, keeper = store_of(client), client.transport.keeper
+    for _ in range(2):  # the second when the thread sleeps, for nothing was held
+        store.settled_event.clear()
+        claims = store.claim(("q",), 1)
+        keeper.hold(claims)
+        store.renewed.clear()
+        assert store.renewed.wait(5.0)
+        keeper.ack(claims, now=False)
+        assert store.settled_event.wait(5.0)
+        store.renewed.clear()
+        assert not store.renewed.wait(0.2)
+
+
 def test_held_too_long_is_not_renewed_any_more(request: Any) -> None:
     client = connect(request.node.name, max_hold=0.1)
     fill(client, 1)
