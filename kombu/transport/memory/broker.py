@@ -246,6 +246,8 @@ class MemoryBroker:
             return 0
         for waiter in queue.waiters:  # from now on they wait for its successor
             waiter.set()
+        for _, _, item in queue.delayed:
+            item.gone = True
         return queue.drop()
 
     def listen(self, waiter: threading.Event, names: Sequence[str]) -> list[MemoryQueue]:

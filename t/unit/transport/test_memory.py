@@ -474,3 +474,14 @@ def test_a_forked_child_does_not_wait_for_its_parents_threads(client: Any, chann
     done.set()
     assert os.waitpid(child, 0)[1] == 0
     thread.join()
+
+
+def test_what_was_held_back_goes_with_its_queue() -> None:
+    store = MemoryStore(MemoryBroker("b"))
+    soon = time.time() + 0.01
+    store.put([Put("q", envelope(), ready_at=soon, expires_at=soon + 0.01)])
+    store.delete("q")
+    store.declare(QueueSpec("q"))
+    time.sleep(0.03)
+    assert store.sweep(10) == []
+    assert store.size("q") == 0
