@@ -57,6 +57,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
             properties = {
                 name: value for name, value in message.properties.items() if name in _KEPT
             }
+            if properties.get("user_id") != connection.userid:
+                # RabbitMQ refuses what a user signs with another's name.
+                properties.pop("user_id", None)
             producer.publish(
                 message.body,
                 exchange="",

@@ -79,7 +79,10 @@ class Retry(Middleware):
 
     def delay_after(self, attempts: int) -> float:
         """Seconds to wait after so many failed attempts (1 or more)."""
-        return float(min(self.delay * self.factor ** (attempts - 1), self.max_delay))
+        try:
+            return float(min(self.delay * self.factor ** (attempts - 1), self.max_delay))
+        except OverflowError:  # after a thousand attempts
+            return float(self.max_delay)
 
     def on_deliver(self, delivery: Delivery, proceed: Callable[[Delivery], Any]) -> Any:
         if delivery.pulled:

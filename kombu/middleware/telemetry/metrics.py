@@ -163,5 +163,8 @@ def _seconds_since(stamp: Any) -> float | None:
     """Seconds since a time in milliseconds; ``None`` where there is none."""
     if not isinstance(stamp, (int, float)):
         return None
-    # The publisher's clock may be ahead of ours.
-    return max(0.0, time.time() - stamp / 1000)
+    try:
+        # The publisher's clock may be ahead of ours.
+        return max(0.0, time.time() - stamp / 1000)
+    except OverflowError:  # no time, whoever wrote it
+        return None

@@ -48,6 +48,7 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
         auto_decode: bool = True,
         on_open: Any = None,
     ) -> None:
+        self._asked = {}
         super().__init__(connection, channel_id, auto_decode, on_open)
         # py-amqp puts a method on the instance in confirm mode; ours knows by itself.
         self.__dict__.pop("basic_publish", None)
@@ -279,7 +280,10 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
         confirms = self._confirms
         try:
             while confirms.is_waiting(number):
-                self._usable_connection("waiting for a confirm").attend(remaining(deadline))
+                self._usable_connection("waiting for a confirm").attend(
+                    remaining(deadline),
+                    lambda: self._confirms is not confirms or not confirms.is_waiting(number),
+                )
                 if self._confirms is not confirms:
                     raise RecoverableConnectionError("the channel was closed before the confirm")
         except BaseException:
@@ -417,7 +421,10 @@ class Channel(BoundedWait, amqp.Channel, StdChannel):
     ) -> None:
         deadline = self._confirm_deadline(None, deadline)
         while confirms.waits_for_any(first):
-            self._usable_connection("waiting for confirms").attend(remaining(deadline))
+            self._usable_connection("waiting for confirms").attend(
+                remaining(deadline),
+                lambda: self._confirms is not confirms or not confirms.waits_for_any(first),
+            )
             if self._confirms is not confirms:
                 raise RecoverableConnectionError("the channel was closed before the confirms")
 

@@ -16,15 +16,16 @@ class Confirms:
 
     def __init__(self) -> None:
         self._published = 0
-        #: In order of publishing, which is what an answer for several relies on; whether
-        #: somebody waits for the answer as well.
+        #: No number below the one, and none above the other, waits.
+        self._first, self._last = 1, 0
+        #: Those that wait for the broker's answer; whether somebody waits for it as well.
         self._waiting: dict[int, bool] = {}
         self._failed: dict[int, BaseException] = {}
 
     def published(self, count: int = 1) -> int:
         """So many more are about to be sent; the number of the first."""
         first = self._published + 1
-        self._published += count
+        self._last = self._published = self._published + count
         for number in range(first, self._published + 1):
             self._waiting[number] = True
         return first
@@ -56,12 +57,9 @@ class Confirms:
     def _up_to(self, number: int, multiple: bool) -> list[int]:
         if not multiple:
             return [number]
-        answered = []
-        for waiting in self._waiting:
-            if number and waiting > number:
-                break
-            answered.append(waiting)
-        return answered
+        last = min(number or self._published, self._published)
+        first, self._first = self._first, max(self._first, last + 1)
+        return [answered for answered in range(first, last + 1) if answered in self._waiting]
 
     def is_waiting(self, number: int) -> bool:
         """Whether the broker has not answered yet."""
@@ -69,7 +67,9 @@ class Confirms:
 
     def waits_for_any(self, first: int) -> bool:
         """Whether any of the numbers from ``first`` on waits."""
-        return next(reversed(self._waiting), 0) >= first
+        while self._last >= first and self._last not in self._waiting:
+            self._last -= 1
+        return self._last >= first
 
     def take_failure(self, number: int) -> BaseException | None:
         """Why this one was refused; ``None``: it was not. Asked once."""

@@ -22,6 +22,7 @@ from .channel import Channel
 from .heartbeats import Heartbeats, HeartbeatThread
 from .link import Link, WriteLock, remaining
 from .message import Delivery
+from .turns import Reading
 from .waiting import BoundedWait
 
 __all__ = ("Connection", "ConnectionBlocked")
@@ -121,7 +122,9 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
         self._heartbeats: HeartbeatThread | None = None
         self._assembly = Assembly()
         self._looked_at = 0.0
+        self._asked = {}
         self._here = _Here()
+        self._reading = Reading()
         #: Channel and arguments of its ``deliver``.
         self._held_back: deque[tuple[Any, Any, Delivery, Any]] = deque()
         super().__init__(
@@ -274,21 +277,40 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
             ConnectionForced: the broker's heartbeats are missing.
             OSError, RecoverableConnectionError: the connection is lost.
         """
+        self._drain(timeout, None)
+
+    def _drain(self, timeout: float | None, until: Callable[[], bool] | None) -> None:
         if timeout is None:
             timeout = self.read_timeout
         deadline = None if timeout is None else monotonic() + timeout
-        link = self._usable_link()
+        self._usable_link()
         try:
             if self._deliver_held_back():
                 return
+            if not self._reading.begin() and not self._reading.wait(timeout, until):
+                return
+            event = self._read_event(timeout, deadline)
+            if event is not True:
+                self._deliver_to(*event)
+        finally:
+            self._mention_leftover()
+
+    def _read_event(self, timeout: float | None, deadline: float | None) -> Any:
+        """Read the next event, and end the turn.
+
+        Returns:
+            of a delivery what :meth:`_deliver_to` takes; anything else was handled: ``True``.
+        """
+        try:
+            link = self._usable_link()
             while True:
                 frame = link.next_frame()
                 if frame is None:
                     self._fill(link, remaining(deadline) if timeout else timeout)
-                elif self._handle(frame):
-                    return
+                elif event := self._handle(frame):
+                    return event
         finally:
-            self._mention_leftover()
+            self._reading.end()
 
     def drain_ready(self, most: int = 100) -> bool:
         """Handle what has arrived, without waiting.
@@ -300,18 +322,17 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
             whether there may be more.
         """
         link = self._usable_link()
-        handled = 0
         try:
-            while handled < most:
-                if self._deliver_held_back():
-                    handled += 1
-                elif frame := link.next_frame():
-                    handled += bool(self._handle(frame))
-                else:
+            for _ in range(most):
+                if not self._deliver_held_back():
+                    if not self._reading.begin():
+                        return False  # another thread is at it
                     try:
-                        link.fill(0)
+                        event = self._read_event(0, None)
                     except TimeoutError:
                         return False
+                    if event is not True:
+                        self._deliver_to(*event)
                 if self._transport is not link:
                     return False  # a callback closed or replaced it
             return True
@@ -320,8 +341,11 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
             self._mention_leftover()
             raise
 
-    def attend(self, timeout: float | None = None) -> None:
+    def attend(self, timeout: float | None, until: Callable[[], bool] | None = None) -> None:
         """:meth:`drain_events` for what waits for an answer of the broker, not for messages.
+
+        Arguments:
+            until: whether the answer was handled, maybe by another thread that reads.
 
         Within a consumer's callback deliveries are held back until it is over: they would be
         handled before it, in reverse order, and ever deeper in the stack.
@@ -329,7 +353,7 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
         here = self._here
         before, here.holding_back = here.holding_back, here.delivering
         try:
-            self.drain_events(timeout)
+            self._drain(timeout, until)
         finally:
             here.holding_back = before
 
@@ -394,12 +418,15 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
         while frame is None:
             self._fill(link, remaining(deadline) if timeout else timeout)
             frame = link.next_frame()
-        return self._handle(frame)
+        event = self._handle(frame)
+        if event and event is not True:
+            self._deliver_to(*event)
+        return bool(event)
 
     def _handle(self, frame: tuple[int, int, bytes]) -> Any:
-        """Handle one frame; whether it completed an event."""
+        """Handle one frame; ``False``: it completed no event; else see :meth:`_read_event`."""
         if not self._own_framing:
-            return self.on_inbound_frame(frame)
+            return bool(self.on_inbound_frame(frame))
         self.bytes_recv += 1
         try:
             arrival = self._assembly.add(frame)
@@ -411,23 +438,22 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
         channel_id, method, payload, properties, body = arrival
         if properties is None:
             self.on_inbound_method(channel_id, method, payload, None)
-        else:
-            self._deliver(channel_id, method, payload, properties, body)
-        return True
+            return True
+        return self._handle_message(channel_id, method, payload, properties, body)
 
-    def _deliver(
+    def _handle_message(
         self,
         channel_id: int,
         method: tuple[int, int],
         payload: bytes,
         properties: dict[str, Any],
         body: bytes,
-    ) -> None:
+    ) -> Any:
         if self.channels is None:
             raise RecoverableConnectionError("Connection already closed")
         channel = self.channels.get(channel_id)
         if channel is None:
-            return  # closed by us while this was under way
+            return True  # closed by us while this was under way
         text: bytes | str = body
         if channel.auto_decode:
             encoding = properties.get("content_encoding")
@@ -436,16 +462,16 @@ class Connection(BoundedWait, Heartbeats, amqp.Connection):
         message = Delivery(text, properties, None, channel)
         if method == wire.BASIC_DELIVER and not channel.is_closing:
             delivery = wire.read_delivery(payload)
-            if self._here.holding_back:
-                # Cancelling a consumer without acknowledgements must not lose what it was sent.
-                tag = delivery[0]
-                late = channel.callbacks.get(tag) if tag in channel.no_ack_consumers else None
-                self._held_back.append((channel, delivery, message, late))
-            else:
-                self._deliver_to(channel, delivery, message)
+            if not self._here.holding_back:
+                return channel, delivery, message
+            # Cancelling a consumer without acknowledgements must not lose what it was sent.
+            tag = delivery[0]
+            late = channel.callbacks.get(tag) if tag in channel.no_ack_consumers else None
+            self._held_back.append((channel, delivery, message, late))
         else:
             message.frame_method, message.frame_args = method, payload
             channel.dispatch_method(method, payload, message)
+        return True
 
     def _deliver_to(self, channel: Any, delivery: Any, message: Delivery, late: Any = None) -> None:
         here = self._here

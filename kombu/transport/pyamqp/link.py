@@ -165,8 +165,6 @@ class LinkMixin:
             TimeoutError: nothing arrived in time.
             OSError: the connection is lost.
         """
-        if self.sock is None:
-            raise ConnectionResetError(errno.ECONNRESET, "Socket closed")
         deadline = None if timeout is None else monotonic() + timeout
         while True:
             data = self._receive()
@@ -175,7 +173,7 @@ class LinkMixin:
             if timeout == 0:
                 raise TimeoutError("timed out")
             left = remaining(deadline)
-            readable, writable = wait_for(self.sock, True, self._wants_write, left)
+            readable, writable = self._ready(True, self._wants_write, left)
             if not (readable or writable) and remaining(deadline) == 0.0:
                 raise TimeoutError("timed out")
         self.last_received = monotonic()
@@ -190,7 +188,7 @@ class LinkMixin:
     def _receive(self) -> bytes | None:
         """What has arrived; ``None``: nothing."""
         try:
-            data: bytes = self.sock.recv(RECEIVE_SIZE)
+            data: bytes = self._open_socket().recv(RECEIVE_SIZE)
         except (BlockingIOError, InterruptedError):
             return None
         except TimeoutError as exc:
@@ -208,9 +206,22 @@ class LinkMixin:
         self.connected = False
         return ConnectionAbortedError(exc.errno, exc.strerror)
 
+    def _open_socket(self) -> Any:
+        """The socket, which another thread may have closed."""
+        sock = self.sock
+        if sock is None:
+            raise ConnectionResetError(errno.ECONNRESET, "Socket closed")
+        return sock
+
+    def _ready(self, read: bool, write: bool, timeout: float | None) -> tuple[bool, bool]:
+        try:
+            return wait_for(self._open_socket(), read, write, timeout)
+        except ValueError as exc:  # closed in this moment
+            raise ConnectionResetError(errno.ECONNRESET, "Socket closed") from exc
+
     def is_readable(self) -> bool:
         """Whether something arrived, without taking it."""
-        return self.buffered or wait_for(self.sock, True, False, 0)[0]
+        return self.buffered or self._ready(True, False, 0)[0]
 
     def read_frame(self, unpack: Any = None) -> Frame:
         """Wait for the next frame, for as long as it takes."""
@@ -243,8 +254,6 @@ class LinkMixin:
                 use any more, and closed.
             OSError: the connection is lost.
         """
-        if self.sock is None:
-            raise ConnectionResetError(errno.ECONNRESET, "Socket closed")
         try:
             sent = self._send(data)
             if sent != len(data):
@@ -263,7 +272,7 @@ class LinkMixin:
 
     def _send(self, data: Any) -> int:
         try:
-            return int(self.sock.send(data))
+            return int(self._open_socket().send(data))
         except (BlockingIOError, InterruptedError):
             return 0
         except TimeoutError as exc:
@@ -272,7 +281,7 @@ class LinkMixin:
     def _write_rest(self, data: memoryview, sent: int) -> None:
         deadline = self._write_deadline()
         while sent < len(data):
-            _, writable = wait_for(self.sock, self._wants_read, True, remaining(deadline))
+            _, writable = self._ready(self._wants_read, True, remaining(deadline))
             if not writable and remaining(deadline) == 0.0:
                 if sent or self._record_begun:
                     # Half a frame is out: whatever followed would be taken for its end.
@@ -328,7 +337,7 @@ class TLSLink(LinkMixin, amqp_transport.SSLTransport):
         self._wants_write = False
         try:
             with self._session:
-                data: bytes = self.sock.recv(RECEIVE_SIZE)
+                data: bytes = self._open_socket().recv(RECEIVE_SIZE)
         except ssl.SSLWantReadError:
             return None
         except ssl.SSLWantWriteError:
@@ -349,13 +358,13 @@ class TLSLink(LinkMixin, amqp_transport.SSLTransport):
         return super().buffered or bool(self.sock is not None and self.sock.pending())
 
     def _send(self, data: Any) -> int:
-        if not self._record_begun and not wait_for(self.sock, False, True, 0)[1]:
+        if not self._record_begun and not self._ready(False, True, 0)[1]:
             return 0  # once OpenSSL has begun with it there is no taking it back
         self._wants_read = False
         self._record_begun = True
         try:
             with self._session:
-                sent = int(self.sock.send(data))
+                sent = int(self._open_socket().send(data))
         except ssl.SSLWantWriteError:
             return 0
         except ssl.SSLWantReadError:

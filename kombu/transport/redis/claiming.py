@@ -34,7 +34,8 @@ class ClaimVerbs(SettleVerbs):
         wrong: list[bytes] = []
         try:
             with mapped("claim messages"):
-                self._keep_consumed()
+                if self._expiry:
+                    self._keep_consumed()  # before the handler may be at work for long
                 for group in self._keys.grouped(queues):
                     if len(claims) < limit:
                         claims += self._claim_group(group, limit - len(claims), wrong)
@@ -120,7 +121,7 @@ class ClaimVerbs(SettleVerbs):
             self._set_aside(claim)
         for queue in {claim.queue for claim in claims} & self._expiry.keys():
             self._server.pipeline(
-                [(self._keys.base(queue), c) for c in self._live_on(queue, self._expiry[queue])]
+                [(self._keys.base(queue), c) for c in self._touch(queue, self._expiry[queue])]
             )
         if rows:
             self.waker.signed_off(registered)

@@ -107,20 +107,11 @@ class StoreBase(Store):
             return None
         return QueuePolicy.of(self.find_arguments(queue))
 
-    def _live_on(self, queue: str, expires: int, declared: bool = True) -> list[Command]:
-        """Commands after which an expiring queue lives on for its time from now, or longer.
-
-        Arguments:
-            expires: milliseconds.
-            declared: by this client, so that it keeps the record of the queue, too.
-        """
+    def _touch(self, queue: str, expires: int) -> list[Command]:
+        """Commands after which a queue lives on for its time from now, or as long as it has yet."""
         record = self._keys.of_queue("queue", queue)
-        names = [*self._keys.lists(queue), *([record] if declared else [])]
+        names = [*self._keys.lists(queue), record]
         return [("EVAL", _LIVE_ON, 2, name, record, expires) for name in names]
-
-    def _consumed_lifetime(self, queue: str) -> int:
-        """Milliseconds; a lease or more: who holds all it may takes no more, and only renews."""
-        return max(self._expiry[queue], int(self._options.lease_seconds * 1000))
 
     def _keep_consumed(self) -> float:
         """Let queues that expire live on while they are consumed; seconds until it is due again."""
@@ -129,15 +120,18 @@ class StoreBase(Store):
             return 3600.0
         now = time.monotonic()
         if now >= self._kept_until or not used <= self._kept:
+            # For no less than a lease: at work, a consumer comes by only to renew.
+            lease = int(self._options.lease_seconds * 1000)
+            lifetimes = {queue: max(self._expiry[queue], lease) for queue in used}
             commands: list[tuple[str, Command]] = []
-            for queue in used:
-                base, expires = self._keys.base(queue), self._consumed_lifetime(queue)
-                commands += [(base, command) for command in self._live_on(queue, expires)]
+            for queue, lifetime in lifetimes.items():
+                base = self._keys.base(queue)
+                commands += [(base, command) for command in self._touch(queue, lifetime)]
                 remembered = self._keys.of_queue("expiring", queue)
-                commands.append((base, ("PEXPIRE", remembered, expires + REMEMBERED)))
+                commands.append((base, ("PEXPIRE", remembered, lifetime + REMEMBERED)))
             # Should it fail, it is not tried again at once.
             self._kept = used
-            self._kept_until = now + min(map(self._consumed_lifetime, used)) / 3000
+            self._kept_until = now + min(lifetimes.values()) / 3000
             self._server.pipeline(commands)
         return max(self._kept_until - now, 0.0)
 

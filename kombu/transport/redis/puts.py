@@ -175,13 +175,13 @@ class PutVerbs(StoreBase):
         return "ZADD", self._keys.of_queue("delayed", item.queue), item.ready_at or 0, member
 
     def _lifetime(self, queue: str) -> list[Command]:
-        """Commands after which an expiring queue lives on, as it is put into."""
+        """Commands after which an expiring queue lives on for its time from now."""
         expires = self._expiry.get(queue)
         if expires is not None:
-            return self._live_on(queue, expires)
+            return self._touch(queue, expires)
         if queue in self._policies:
             # Declared here, not to expire.
             return []
         if self.find_expiry is not None and (others := self.find_expiry(queue)):
-            return self._live_on(queue, others, declared=False)
+            return self._touch(queue, others)
         return []

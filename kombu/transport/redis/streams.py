@@ -195,7 +195,7 @@ class RedisStreamStore(TopologyKeepingStore):
                 claims.append(claim)
         for queue in {claim.queue for claim in claims} & self._expiry.keys():
             self._server.pipeline(
-                [(self._keys.base(queue), c) for c in self._live_on(queue, self._expiry[queue])]
+                [(self._keys.base(queue), c) for c in self._touch(queue, self._expiry[queue])]
             )
         if rows:
             self.waker.signed_off(registered)

@@ -127,7 +127,7 @@ class Limits:
         """What :meth:`surplus` did holds."""
         for crowded in self._relieved:
             if self._crowded.get(crowded.name) is crowded:  # not put into again meanwhile
-                del self._crowded[crowded.name]
+                self._crowded.pop(crowded.name, None)
 
     def _too_many(self, connection: sa.Connection, info: QueueInfo) -> int:
         policy = info.policy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 from uuid import uuid4
 
 import pytest
@@ -75,6 +77,20 @@ def queue_of(connection, name) -> Iterator[Callable[..., str]]:
         channel = connection.channel()
         for queue in names:
             channel.queue_delete(queue)
+
+
+@pytest.fixture(scope="session")
+def manage(env) -> Callable[..., None]:
+    """Calls the management interface."""
+    base = env["RABBITMQ_MANAGEMENT_URL"].replace("guest:guest@", "")
+
+    def call(method: str, path: str, **body: Any) -> None:
+        request = Request(f"{base}/api/{path}", json.dumps(body).encode(), method=method)
+        request.add_header("Authorization", "Basic Z3Vlc3Q6Z3Vlc3Q=")
+        request.add_header("Content-Type", "application/json")
+        urlopen(request, timeout=10).close()
+
+    return call
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 import pytest
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed, NotFound, PreconditionFailed
@@ -132,19 +130,6 @@ class TestTLS:
 
 class TestExternal:
     """The certificate's common name is the user."""
-
-    @pytest.fixture
-    def manage(self, env):
-        """Calls the management interface."""
-        base = env["RABBITMQ_MANAGEMENT_URL"].replace("guest:guest@", "")
-
-        def call(method, path, **body):
-            request = Request(f"{base}/api/{path}", json.dumps(body).encode(), method=method)
-            request.add_header("Authorization", "Basic Z3Vlc3Q6Z3Vlc3Q=")
-            request.add_header("Content-Type", "application/json")
-            urlopen(request, timeout=10).close()
-
-        return call
 
     @pytest.fixture
     def user(self, manage):

@@ -190,6 +190,7 @@ def test_others_see_the_error_that_was_dealt_with(connection: Connection) -> Non
 def test_delays() -> None:
     retry = Retry(delay=1, factor=3, max_delay=20)
     assert [retry.delay_after(attempts) for attempts in (1, 2, 3, 4, 500)] == [1, 3, 9, 20, 20]
+    assert Retry(max_attempts=9999).delay_after(5000) == 300
     with pytest.raises(ValueError, match="max_attempts"):
         Retry(max_attempts=0)
 

@@ -250,6 +250,10 @@ def test_foreign_headers_are_no_context(connection: Connection, telemetry: Telem
     channel.basic_publish(channel.prepare_message("x", headers=headers), "", "q")
     Queue("q")(channel).get().ack()
     assert telemetry.spans()["receive q"].parent is None
+    channel.basic_publish(
+        channel.prepare_message("x", headers={"x-kombu-published-at": 10**400}), "", "q"
+    )
+    Queue("q")(channel).get().ack()
 
 
 def test_no_hooks_without_anyone_to_see() -> None:
