@@ -13,6 +13,7 @@ from kombu.transport.virtual.envelope import EXPIRES_AT
 from kombu.transport.virtual.policy import QueuePolicy, size_of
 from kombu.transport.virtual.store import Claim, Envelope, QueueSpec
 from kombu.transport.virtual.topology import Topology
+from kombu.utils import forking
 
 #: So many messages that are gone may stay where they stood before any is looked for.
 _COMPACT_FROM = 64
@@ -214,6 +215,12 @@ class MemoryBroker:
         self.discards: list[tuple[Literal["expired", "maxlen"], Item]] = []
         #: Events of those who wait for a queue that is not there.
         self._expectant: set[threading.Event] = set()
+        forking.register(self)
+
+    def after_fork_in_child(self) -> None:
+        """What its parent's other threads had locked nobody unlocks."""
+        self.lock = threading.RLock()
+        self.topology.lock = threading.RLock()
 
     def clear(self) -> None:
         with self.lock:
@@ -239,6 +246,8 @@ class MemoryBroker:
             return 0
         for waiter in queue.waiters:  # from now on they wait for its successor
             waiter.set()
+        for _, _, item in queue.delayed:
+            item.gone = True
         return queue.drop()
 
     def listen(self, waiter: threading.Event, names: Sequence[str]) -> list[MemoryQueue]:

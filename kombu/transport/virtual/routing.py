@@ -73,7 +73,10 @@ class FanoutMatcher(Matcher):
 
 
 class _Node:
-    """One word of the topic trie."""
+    """One word of the topic trie.
+
+    Its destinations are replaced, never changed, for other threads may be walking through them.
+    """
 
     __slots__ = ("children", "destinations")
 
@@ -100,7 +103,7 @@ class TopicMatcher(Matcher):
             node = node.children.setdefault(word, _Node())
         if destination not in node.destinations:
             self._counter += 1
-            node.destinations[destination] = self._counter
+            node.destinations = {**node.destinations, destination: self._counter}
             self._cache = {}
 
     def remove(self, key: str, destination: Hashable, arguments: Arguments = None) -> None:
@@ -111,7 +114,9 @@ class TopicMatcher(Matcher):
             if child is None:
                 return
             path.append(child)
-        path[-1].destinations.pop(destination, None)
+        left = dict(path[-1].destinations)
+        left.pop(destination, None)
+        path[-1].destinations = left
         self._cache = {}
         for parent, word, node in zip(
             reversed(path[:-1]), reversed(words), reversed(path[1:]), strict=True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import threading
 import time
 import warnings
@@ -446,3 +448,40 @@ def test_what_is_no_message_is_set_aside_whatever_it_asks_for(client: Any, chann
     Producer(channel).publish("good", routing_key="q")
     assert channel.basic_get("q").payload == "good"
     assert store.size("q.undecodable") == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_does_not_wait_for_its_parents_threads(client: Any, channel: Any) -> None:
+    Producer(channel).publish("before", routing_key="q")
+    broker, held, done = client.transport.broker, threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with broker.lock, broker.topology.lock:
+            held.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    held.wait(5)
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(5)
+        with Connection(URL) as own:
+            Producer(own).publish("after", routing_key="q")
+            Queue("r")(own.default_channel).declare()
+        os._exit(0)
+    done.set()
+    assert os.waitpid(child, 0)[1] == 0
+    thread.join()
+
+
+def test_what_was_held_back_goes_with_its_queue() -> None:
+    store = MemoryStore(MemoryBroker("b"))
+    soon = time.time() + 0.01
+    store.put([Put("q", envelope(), ready_at=soon, expires_at=soon + 0.01)])
+    store.delete("q")
+    store.declare(QueueSpec("q"))
+    time.sleep(0.03)
+    assert store.sweep(10) == []
+    assert store.size("q") == 0

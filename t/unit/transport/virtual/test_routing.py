@@ -166,3 +166,24 @@ def test_a_queue_bound_twice_by_one_key_stays_bound_for_all_clients_until_both_g
     topology.unbind("q", "x", "k")
     assert topology.route("x", "k") == ()
     assert not topology.state.has_binding("q", "x", "k")
+
+
+def test_a_binding_made_in_the_midst_of_a_lookup_does_not_end_it() -> None:
+    matcher = TopicMatcher()
+
+    class Nosy(str):
+        """Hashed by a lookup, it binds as another thread may then."""
+
+        armed = False
+
+        def __hash__(self) -> int:
+            if Nosy.armed:
+                Nosy.armed = False
+                matcher.add("#", "new")
+            return super().__hash__()
+
+    for queue in (Nosy("q"), "last"):
+        matcher.add("#", queue)
+    Nosy.armed = True
+    assert set(matcher.match("a.b")) >= {"q", "last"}
+    assert set(matcher.match("c")) == {"q", "last", "new"}
