@@ -20,11 +20,16 @@ Scope = Literal["connection", "channel"]
 
 
 class ErrorRow(NamedTuple):
-    """One driver exception: which of the two scopes it ends, and whether a retry may help."""
+    """One driver exception: which of the two scopes it ends, and whether a retry may help.
+
+    ``announced`` is False for one that says so only of a driver's call: applications that catch
+    the transport's errors must not catch it where it comes from elsewhere.
+    """
 
     error: type[BaseException]
     scope: Scope
     recoverable: bool = True
+    announced: bool = True
 
 
 class ErrorTable:
@@ -66,7 +71,7 @@ class ErrorTable:
         self, scope: Scope, recoverable: bool | None = None
     ) -> Iterator[type[BaseException]]:
         for row in self.rows:
-            if row.scope == scope and recoverable in (None, row.recoverable):
+            if row.announced and row.scope == scope and recoverable in (None, row.recoverable):
                 yield row.error
 
     def mapped(self, doing: str) -> AbstractContextManager[None]:

@@ -107,7 +107,7 @@ ERRORS = KafkaErrorTable(
     [
         ErrorRow(KafkaException, "channel"),
         # Of a client that another thread closed; of an answer that the client waits for in vain.
-        ErrorRow(RuntimeError, "connection"),
+        ErrorRow(RuntimeError, "connection", announced=False),
         ErrorRow(TimeoutError, "connection"),
     ]
 )

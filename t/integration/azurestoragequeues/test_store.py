@@ -190,7 +190,7 @@ class TestSharedBindings:
         connection = connect()
         channel = connection.channel()
         Queue("q")(channel).declare()
-        client = connection.transport.queues.client("q")
+        client = connection.transport.store.queues.client("q")
         monkeypatch.setattr(client, "set_queue_metadata", lambda metadata: None)
         with pytest.raises(connection.channel_errors, match="bindings of queue 'q'"):
             Queue("q", Exchange("x"), routing_key="k")(channel).declare()
